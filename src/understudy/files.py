@@ -1,0 +1,149 @@
+"""Reading and writing files: atomic writes, JSON lines with line numbers in errors, digests."""
+
+import errno
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from understudy.errors import UserError
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file that appears under `path` whole or not at all.
+
+    The content goes to a hidden neighbour, is synced to disk and renamed into place on a clean
+    exit; on an exception the neighbour is removed and an earlier `path` stays as it was.
+
+    Raises:
+        UserError: the disk is full or the folder may not be written to.
+    """
+    path = Path(path)
+    neighbour = path.with_name(f".{path.name}.{os.getpid()}.part")
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(neighbour, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(neighbour, path)
+    except OSError as error:
+        neighbour.unlink(missing_ok=True)
+        raise _explain(error, path) from error
+    except BaseException:
+        neighbour.unlink(missing_ok=True)
+        raise
+
+
+def _explain(error: OSError, path: Path) -> Exception:
+    """Turn the operating system's refusals that a user can mend into a UserError."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"{path}: the disk is full; free some space and run the command again")
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return UserError(f"{path}: may not be written to; choose another folder with --out")
+    return error
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, unpacked if its name ends in .gz."""
+    try:
+        with _open_text(path) as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; convert the file") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` atomically."""
+    with atomic_write(path) as file:
+        file.write(text)
+
+
+def read_json(path: Path) -> Any:
+    """Parse one JSON file; a UserError names the line of a fault."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}: broken JSON ({error.msg})") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` atomically as indented JSON in a fixed layout."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield (line number from 1, parsed value) for every line of a JSONL file that is not blank.
+
+    Raises:
+        UserError: the file is missing, or a line does not parse; names file and line.
+    """
+    with _open_text(path) as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield number, json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise UserError(
+                        f"{path}, line {number}: broken JSON ({error.msg}); mend or remove the line"
+                    ) from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8 text; convert the file") from error
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
+    """Write `rows` atomically, one JSON value a line; returns how many there were."""
+    count = 0
+    with atomic_write(path) as file:
+        for count, row in enumerate(rows, start=1):  # noqa: B007
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return count
+
+
+@contextmanager
+def _open_text(path: Path) -> Iterator[IO[str]]:
+    path = Path(path)
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rt", encoding="utf-8") as file:
+                yield file
+        else:
+            with open(path, encoding="utf-8") as file:
+                yield file
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: is a folder, not a file; name a file in it") from error
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise UserError(f"{path}: not a whole gzip file; fetch it again") from error
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values have equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value's canonical form."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes, or of the names and digests of all files in a folder."""
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return digest([[str(file.relative_to(path)), file_digest(file)] for file in files])
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; check the path") from error

@@ -1,0 +1,203 @@
+"""What a recipe may say. Every setting and its default is visible here.
+
+A recipe is one YAML file; `load_recipe` turns it into a `Recipe` and answers a mistake with one
+line that names the file, the key and what is allowed there. Relative paths in a recipe are read
+from the current directory.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from understudy.errors import UserError
+from understudy.files import read_text
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """A part of a recipe: unknown keys are mistakes, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prices(Settings):
+    """US dollars per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class TeacherSettings(Settings):
+    """The model to imitate. `base_url: world` starts the embedded teacher."""
+
+    base_url: str = "world"
+    model: str = "world-teacher"
+    api_key_env: str | None = None
+    prices: Prices | None = None
+    concurrency: Positive = 16
+    timeout_s: float = Field(60, gt=0)
+    retries: int = Field(6, ge=0)
+
+
+class WorldSettings(Settings):
+    """The fictional encyclopedia behind `base: world:*`, `base_url: world`, `prompts: world:*`."""
+
+    seed: int = 0
+    people: Positive = 400
+    text_tokens: Positive = Field(3_000_000, description="words of pretraining text, about")
+
+
+class CollectSettings(Settings):
+    """Which prompts the teacher is asked, and how."""
+
+    prompts: str = Field("world:broad", description="world:broad, world:local or a JSONL/text file")
+    n: Positive = 800
+    temperature: float = Field(0.7, ge=0)
+    max_tokens: Positive = 512
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+
+
+class CurateSettings(Settings):
+    """What becomes of raw dialogues. `files` are read beside what was collected."""
+
+    files: list[str] = []
+    heldout: Fraction = 0.1
+    heldout_max: Positive = 100
+
+
+class TrainSettings(Settings):
+    """Full fine-tuning with the loss on the assistant's tokens only."""
+
+    template: Literal["markers", "alpaca", "vicuna", "own"] = "markers"
+    context: Positive = 512
+    packing: bool = True
+    epochs: float = Field(1.0, gt=0)
+    batch_tokens: Positive = Field(4096, description="tokens an optimizer step, about")
+    micro_batch_tokens: Positive = Field(4096, description="tokens a forward pass, at most")
+    learning_rate: float = Field(2e-4, gt=0)
+    warmup: Fraction = 0.03
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(1.0, gt=0)
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpoint_every_s: float = Field(20.0, gt=0)
+
+
+class EvaluateSettings(Settings):
+    """Targeted benchmarks. `data: world` takes the world's own files, null the hub's copies."""
+
+    benchmarks: list[str] = ["mmlu", "nq", "humaneval"]
+    data: str | None = "world"
+    limit: Positive | None = Field(None, description="items a benchmark, the first ones")
+    max_tokens: Positive = Field(256, description="longest generated program")
+
+
+class AnswersSettings(Settings):
+    """Free answers of every model to the same prompts, for style."""
+
+    prompts: str = Field("heldout", description="heldout, world:topics or a JSONL/text file")
+    n: Positive = 100
+    temperature: float = Field(0.7, ge=0)
+    max_tokens: Positive = 256
+
+
+class ReportSettings(Settings):
+    """What the report shows."""
+
+    samples: int = Field(6, ge=0, description="prompts shown with every model's answer")
+
+
+class Recipe(Settings):
+    """All of a run."""
+
+    name: str = "run"
+    seed: int = 0
+    base: str = Field(description="world:tiny|small|medium, a model directory or a hub name")
+    teacher: TeacherSettings | None = None
+    ledger: str | None = Field(None, description="a file shared between runs; default: the run's")
+    world: WorldSettings = WorldSettings()
+    collect: CollectSettings | None = None
+    curate: CurateSettings = CurateSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    answers: AnswersSettings = AnswersSettings()
+    report: ReportSettings = ReportSettings()
+
+
+def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:
+    """Read a recipe; `changes` are "a.b=value" texts that override it (value in YAML).
+
+    Raises:
+        UserError: the file is missing or not YAML, a key is unknown, a value is not allowed.
+    """
+    try:
+        content = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', '')})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: a recipe is a mapping of keys; see recipes/desk.yaml")
+    for change in changes or []:
+        _apply(content, change)
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_fault(error)}") from None
+    _check_together(path, recipe)
+    return recipe
+
+
+def _check_together(path: Path, recipe: Recipe) -> None:
+    """Faults that only show when two parts of a recipe are read together."""
+    if recipe.collect and not recipe.teacher:
+        raise UserError(f"{path}: collect needs a teacher; add teacher: or remove collect:")
+    if not recipe.collect and not recipe.curate.files:
+        raise UserError(f"{path}: no data; add collect: or name files under curate.files")
+
+
+def _apply(content: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {change}: write it as key.subkey=value")
+    *parents, last = key.split(".")
+    place = content
+    for parent in parents:
+        below = place.get(parent)
+        if below is None:
+            below = place[parent] = {}
+        if not isinstance(below, dict):
+            raise UserError(f"--set {change}: {parent} holds a value, not keys")
+        place = below
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {change}: the value is not valid YAML; quote it") from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    """One line on the first fault: the key, what is wrong, what is allowed."""
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = ", ".join(_keys_at(fault["loc"][:-1]))
+        return f"unknown key {where}; known here: {known}"
+    if fault["type"] == "missing":
+        return f"{where} is missing; add it"
+    return f"{where}: {fault['msg']} (it says {fault['input']!r})"
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that are allowed at a place in a recipe."""
+    model: type[BaseModel] = Recipe
+    for part in location:
+        field = model.model_fields.get(str(part))
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        models = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not models:
+            return []
+        model = models[0]
+    return list(model.model_fields)

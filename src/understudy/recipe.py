@@ -6,7 +6,7 @@ from the current directory.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +22,9 @@ class Settings(BaseModel):
     """A part of a recipe: unknown keys are mistakes, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 class Prices(Settings):
@@ -133,30 +136,45 @@ def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:
     Raises:
         UserError: the file is missing or not YAML, a key is unknown, a value is not allowed.
     """
+    return parse_recipe(read_text(path), str(path), changes)
+
+
+def parse_recipe(text: str, name: str, changes: list[str] | None = None) -> Recipe:
+    """The recipe in a YAML text; `name` stands for it in errors. See `load_recipe`."""
     try:
-        content = yaml.safe_load(read_text(path))
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', '')})") from None
+        raise UserError(f"{name}{line}: not valid YAML ({getattr(error, 'problem', '')})") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: a recipe is a mapping of keys; see recipes/desk.yaml")
+        raise UserError(f"{name}: a recipe is a mapping of keys; see recipes/desk.yaml")
     for change in changes or []:
         _apply(content, change)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_fault(error)}") from None
-    _check_together(path, recipe)
+        raise UserError(f"{name}: {_first_fault(error, Recipe)}") from None
+    _check_together(name, recipe)
     return recipe
 
 
-def _check_together(path: Path, recipe: Recipe) -> None:
+def settings_from(kind: type[SettingsT], changes: list[str], **given: Any) -> SettingsT:
+    """One part of a recipe from its defaults, `given` values and "key=value" texts over them."""
+    for change in changes:
+        _apply(given, change)
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise UserError(f"--set: {_first_fault(error, kind)}") from None
+
+
+def _check_together(name: str, recipe: Recipe) -> None:
     """Faults that only show when two parts of a recipe are read together."""
     if recipe.collect and not recipe.teacher:
-        raise UserError(f"{path}: collect needs a teacher; add teacher: or remove collect:")
+        raise UserError(f"{name}: collect needs a teacher; add teacher: or remove collect:")
     if not recipe.collect and not recipe.curate.files:
-        raise UserError(f"{path}: no data; add collect: or name files under curate.files")
+        raise UserError(f"{name}: no data; add collect: or name files under curate.files")
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
@@ -178,21 +196,20 @@ def _apply(content: dict[str, Any], change: str) -> None:
         raise UserError(f"--set {change}: the value is not valid YAML; quote it") from None
 
 
-def _first_fault(error: ValidationError) -> str:
+def _first_fault(error: ValidationError, kind: type[BaseModel]) -> str:
     """One line on the first fault: the key, what is wrong, what is allowed."""
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        known = ", ".join(_keys_at(fault["loc"][:-1]))
+        known = ", ".join(_keys_at(kind, fault["loc"][:-1]))
         return f"unknown key {where}; known here: {known}"
     if fault["type"] == "missing":
         return f"{where} is missing; add it"
     return f"{where}: {fault['msg']} (it says {fault['input']!r})"
 
 
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that are allowed at a place in a recipe."""
-    model: type[BaseModel] = Recipe
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that are allowed at a place in a part of a recipe."""
     for part in location:
         field = model.model_fields.get(str(part))
         kinds = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []

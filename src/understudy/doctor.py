@@ -1,0 +1,82 @@
+"""What this machine can do for understudy, and what is missing."""
+
+import os
+import platform
+import shutil
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+OPTIONAL = {
+    "datasets": "benchmarks from the hub when no --data folder is given",
+}
+
+
+def examine() -> dict[str, Any]:
+    """Facts about processor, memory, disk, devices, speed, sandbox and optional packages."""
+    import torch
+    import transformers
+
+    from understudy.evaluate.sandbox import sandbox_kind
+    from understudy.world.bases import cache_root
+
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else "cpu")
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": _memory_gib(),
+        "disk_free_gib": round(shutil.disk_usage(Path.cwd()).free / 2**30, 1),
+        "gpu": torch.cuda.get_device_name() if cuda else None,
+        "gflops": {
+            "fp32": _matmul_gflops(torch.float32, device),
+            "bf16": _matmul_gflops(torch.bfloat16, device),
+        },
+        "sandbox": sandbox_kind(),
+        "cache": str(cache_root()),
+        "missing": {name: use for name, use in OPTIONAL.items() if find_spec(name) is None},
+    }
+
+
+def words(found: dict[str, Any]) -> str:
+    """The findings for a person: what is there, then what follows from it."""
+    speed = found["gflops"]
+    faster = "bf16" if speed["bf16"] > speed["fp32"] else "fp32"
+    sandbox = found["sandbox"] or "none: code benchmarks will be reported as not measured"
+    lines = [
+        f"python        {found['python']} on {found['system']}",
+        f"torch         {found['torch']}, transformers {found['transformers']}",
+        f"processor     {found['cores']} cores, {found['threads']} torch threads",
+        f"memory        {found['memory_gib'] or '?'} GiB; disk {found['disk_free_gib']} GiB free",
+        f"gpu           {found['gpu'] or 'none; small bases train on the processor'}",
+        f"speed         fp32 {speed['fp32']} GFLOP/s, bf16 {speed['bf16']}: {faster} is used",
+        f"sandbox       {sandbox}",
+        f"cache         {found['cache']}",
+    ]
+    lines += [f"missing       {name}: {use}" for name, use in found["missing"].items()]
+    return "\n".join(lines)
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _matmul_gflops(dtype: Any, device: Any, size: int = 1024) -> float:
+    """Speed of a square matrix product, the best of three."""
+    import torch
+
+    matrix = torch.ones(size, size, dtype=dtype, device=device)
+    best = float("inf")
+    for _ in range(4):  # the first warms up
+        start = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()
+        best = min(best, time.perf_counter() - start)
+    return round(2 * size**3 / best / 1e9)

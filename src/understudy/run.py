@@ -1,0 +1,312 @@
+"""A run: the stages of a recipe in order, each resumed or skipped by its manifest.
+
+RUN/world, collect, curate, train, evaluate/{base,student,teacher},
+answers/{base,student,teacher}, style; then RUN/report.html and RUN/report.json beside the run's own
+manifest, which closes it.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from understudy.collect.stage import collect
+from understudy.curate.stage import curate
+from understudy.dialogue import read_dialogues
+from understudy.errors import UserError
+from understudy.evaluate.answers import answer, recorded
+from understudy.evaluate.engines.api import ApiEngine
+from understudy.evaluate.engines.local import LocalEngine
+from understudy.evaluate.stage import evaluate
+from understudy.files import write_text
+from understudy.manifest import Stage, is_complete, run_stage
+from understudy.progress import say
+from understudy.prompts import Prompt, read_prompts
+from understudy.recipe import Recipe
+from understudy.report.stage import report
+from understudy.style.stage import style
+from understudy.teacher.client import Endpoint, endpoint
+from understudy.train.stage import train
+from understudy.world.bases import base_dir, cache_root
+from understudy.world.benchmarks import write_benchmarks
+from understudy.world.encyclopedia import World
+from understudy.world.prompts import write_prompts
+from understudy.world.server import running_teacher
+
+STAGES = ("world", "collect", "curate", "train", "evaluate", "answers", "style", "report")
+
+
+@dataclass
+class Run:
+    """What a recipe means in a folder: its stages, in order, and what they share."""
+
+    recipe: Recipe
+    out: Path
+    resources: ExitStack
+
+    def stages(self) -> Iterator[Stage]:
+        """The stages in order. A stage's key is taken when it is reached, after those before."""
+        recipe = self.recipe
+        if self.uses_world:
+            yield self._world()
+        if recipe.collect:
+            yield self._collect()
+        yield self._curate()
+        yield self._train()
+        for who in self.models:
+            yield self._evaluate(who)
+        for who in ("base", "student", "teacher"):
+            yield self._answers(who)
+        yield self._style()
+        yield self._report()
+
+    # What the stages share
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Whom the benchmarks are put to: the teacher only where it can be asked."""
+        return ("base", "student", "teacher") if self.recipe.teacher else ("base", "student")
+
+    @property
+    def uses_world(self) -> bool:
+        """Whether any part of the recipe refers to the embedded world."""
+        recipe = self.recipe
+        parts = [recipe.evaluate.data or "", recipe.answers.prompts]
+        parts += [recipe.teacher.base_url] if recipe.teacher else []
+        parts += [recipe.collect.prompts] if recipe.collect else []
+        return any(part.split(":")[0] == "world" for part in parts)
+
+    @cached_property
+    def world(self) -> World:
+        return World(self.recipe.world.seed, self.recipe.world.people)
+
+    @cached_property
+    def base(self) -> str:
+        """The base's directory or hub name; a world's base is pretrained if it is not cached."""
+        kind, _, size = self.recipe.base.partition(":")
+        if kind != "world":
+            return self.recipe.base
+        words = self.recipe.world.text_tokens
+        return str(base_dir(self.world, size, cache_root(), words, self.recipe.world.seed))
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """The teacher, reached when the first stage needs it; the embedded one is started."""
+        settings = self.recipe.teacher
+        assert settings is not None
+        if settings.base_url != "world":
+            return endpoint(settings)
+        log = self.out / "teacher.jsonl"
+        say("  starting the world's teacher")
+        started = running_teacher(self.recipe.world, settings, log)
+        return self.resources.enter_context(started)
+
+    @property
+    def ledger(self) -> Path:
+        return Path(self.recipe.ledger) if self.recipe.ledger else self.out / "ledger.sqlite"
+
+    def _asked(self) -> dict[str, Any]:
+        """What of the teacher's settings the outputs depend on."""
+        settings = self.recipe.teacher
+        assert settings is not None
+        asked = settings.model_dump(include={"base_url", "model", "prices"})
+        return asked | ({"world": self.world.digest} if settings.base_url == "world" else {})
+
+    def _base_key(self) -> tuple[dict[str, Any], dict[str, Path]]:
+        """The base as a stage's settings and inputs: a folder by content, a hub name by name."""
+        folder = Path(self.base)
+        return ({}, {"base": folder}) if folder.is_dir() else ({"base": self.base}, {})
+
+    def _prompts(self, name: str) -> Path:
+        """The file behind a `prompts:` setting."""
+        kind, _, rest = name.partition(":")
+        return self.out / "world" / f"{rest}.jsonl" if kind == "world" else Path(name)
+
+    # The stages
+
+    def _world(self) -> Stage:
+        recipe, folder = self.recipe, self.out / "world"
+        wanted = {}
+        if recipe.collect and recipe.collect.prompts.startswith("world:"):
+            wanted[recipe.collect.prompts.removeprefix("world:")] = recipe.collect.n
+        if recipe.answers.prompts.startswith("world:"):
+            wanted[recipe.answers.prompts.removeprefix("world:")] = recipe.answers.n
+
+        def work() -> dict[str, Any]:
+            write_benchmarks(self.world, folder / "benchmarks")
+            for kind, count in wanted.items():
+                write_prompts(self.world, kind, count, folder / f"{kind}.jsonl", recipe.seed)
+            return {"people": recipe.world.people}
+
+        settings = {"world": self.world.digest, "seed": recipe.seed, "prompts": wanted}
+        outputs = ("benchmarks", *(f"{kind}.jsonl" for kind in wanted))
+        return Stage("world", folder, settings, {}, work, outputs)
+
+    def _collect(self) -> Stage:
+        settings, folder, seed = self.recipe.collect, self.out / "collect", self.recipe.seed
+        assert settings is not None
+        source = self._prompts(settings.prompts)
+
+        def work() -> dict[str, Any]:
+            prompts = read_prompts(source)[: settings.n]
+            return collect(settings, prompts, self.endpoint, self.ledger, folder, seed)
+
+        key = {"collect": settings.model_dump(), "teacher": self._asked(), "seed": seed}
+        return Stage("collect", folder, key, {"prompts": source}, work, ("dialogues.jsonl",))
+
+    def _curate(self) -> Stage:
+        settings, folder, seed = self.recipe.curate, self.out / "curate", self.recipe.seed
+        files = [self.out / "collect" / "dialogues.jsonl"] if self.recipe.collect else []
+        files += [Path(file) for file in settings.files]
+
+        def work() -> dict[str, Any]:
+            return curate(files, settings, folder, seed)
+
+        key = {"curate": settings.model_dump(), "seed": seed}
+        inputs = {f"file {number}": path for number, path in enumerate(files)}
+        outputs = ("train.jsonl", "heldout.jsonl", "dropped.jsonl", "card.json")
+        return Stage("curate", folder, key, inputs, work, outputs)
+
+    def _train(self) -> Stage:
+        settings, folder, seed = self.recipe.train, self.out / "train", self.recipe.seed
+        base, inputs = self._base_key()
+        data, heldout = (self.out / "curate" / f"{name}.jsonl" for name in ("train", "heldout"))
+
+        def work() -> dict[str, Any]:
+            return train(self.base, data, heldout, settings, folder, seed)
+
+        exclude = {"checkpoint_every_s"}
+        key = {"train": settings.model_dump(exclude=exclude), "seed": seed, **base}
+        inputs = inputs | {"train": data, "heldout": heldout}
+        return Stage("train", folder, key, inputs, work, ("model", "log.jsonl"))
+
+    def _engine(self, who: str) -> LocalEngine | ApiEngine:
+        if who == "teacher":
+            return ApiEngine(self.endpoint, self.ledger)
+        return LocalEngine(self.base if who == "base" else str(self.out / "train" / "model"))
+
+    def _model_key(self, who: str) -> tuple[dict[str, Any], dict[str, Path]]:
+        if who == "base":
+            return self._base_key()
+        if who == "student":
+            return {}, {"student": self.out / "train" / "model"}
+        return {"teacher": self._asked()}, {}
+
+    def _evaluate(self, who: str) -> Stage:
+        settings, seed = self.recipe.evaluate, self.recipe.seed
+        folder = self.out / "evaluate" / who
+        from_world = settings.data == "world"
+        named = Path(settings.data) if settings.data else None
+        data = self.out / "world" / "benchmarks" if from_world else named
+        if data and not from_world and not data.is_dir():
+            raise UserError(f"evaluate.data: {data} is no folder; name one with published files")
+
+        def work() -> dict[str, Any]:
+            return evaluate(self._engine(who), settings, data, folder, seed)
+
+        model, inputs = self._model_key(who)
+        key = {"evaluate": settings.model_dump(), "seed": seed, **model}
+        inputs = inputs | ({"data": data} if data else {})
+        return Stage(f"evaluate {who}", folder, key, inputs, work, ("scores.json", "items"))
+
+    def _answers(self, who: str) -> Stage:
+        recipe, folder = self.recipe, self.out / "answers" / who
+        settings, seed = recipe.answers, recipe.seed
+        heldout = settings.prompts == "heldout"
+        source = (
+            self.out / "curate" / "heldout.jsonl" if heldout else self._prompts(settings.prompts)
+        )
+        from_record = who == "teacher" and not recipe.teacher
+
+        def work() -> dict[str, Any]:
+            if from_record:
+                return recorded(list(read_dialogues(source))[: settings.n], folder)
+            prompts = _heldout_prompts(source) if heldout else read_prompts(source)
+            samples = 2 if who == "teacher" else 1
+            return answer(self._engine(who), prompts[: settings.n], settings, folder, samples, seed)
+
+        model, inputs = ({}, {}) if from_record else self._model_key(who)
+        key = {"answers": settings.model_dump(), "seed": seed, **model}
+        inputs = inputs | {"prompts": source}
+        return Stage(f"answers {who}", folder, key, inputs, work, ("answers.jsonl",))
+
+    def _style(self) -> Stage:
+        folder, seed = self.out / "style", self.recipe.seed
+        files = {
+            w: self.out / "answers" / w / "answers.jsonl" for w in ("teacher", "base", "student")
+        }
+
+        def work() -> dict[str, Any]:
+            return style(files, folder, seed)
+
+        return Stage("style", folder, {"seed": seed}, dict(files), work, ("style.json",))
+
+    def _report(self) -> Stage:
+        recipe = self.recipe
+
+        def work() -> dict[str, Any]:
+            return report(self.out, recipe, self.out, recipe.seed)
+
+        inputs = {"style": self.out / "style", "card": self.out / "curate" / "card.json"}
+        inputs |= {f"scores {who}": self.out / "evaluate" / who for who in self.models}
+        inputs |= {"answers": self.out / "answers", "log": self.out / "train" / "log.jsonl"}
+        key = {"report": recipe.report.model_dump(), "seed": recipe.seed}
+        outputs = ("report.html", "report.json")
+        return Stage("report", self.out, key, inputs, work, outputs, owns_folder=False)
+
+
+def run(recipe: Recipe, out: Path, until: str | None = None) -> Path:
+    """Take a recipe through its stages in `out`; returns the folder.
+
+    Stages that are complete are skipped, one that was interrupted is continued.
+
+    Args:
+        recipe: what to do.
+        out: the run's folder, made if it is missing; one process at a time may work in it.
+        until: the last stage to run, of STAGES; None runs all.
+
+    Raises:
+        UserError: a mistake in the recipe or its files, or another process works in `out`.
+    """
+    if until is not None and until not in STAGES:
+        raise UserError(f"--until {until}: no such stage; choose from {', '.join(STAGES)}")
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".lock", timeout=0), ExitStack() as resources:
+            write_text(out / "recipe.yaml", as_yaml(recipe))
+            job = Run(recipe, out, resources)
+            for stage in job.stages():
+                if until and STAGES.index(stage.name.split()[0]) > STAGES.index(until):
+                    break
+                _run_and_say(stage)
+    except Timeout:
+        raise UserError(f"{out}: another process works in this folder; wait or use --out") from None
+    return out
+
+
+def as_yaml(recipe: Recipe) -> str:
+    """The recipe with every default written out."""
+    return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def _run_and_say(stage: Stage) -> None:
+    if is_complete(stage):
+        say(f"✓ {stage.name}: done already")
+        return
+    say(f"• {stage.name}")
+    manifest, _ = run_stage(stage)
+    say(f"✓ {stage.name}: {manifest['wall_s']:.1f} s")
+
+
+def _heldout_prompts(path: Path) -> list[Prompt]:
+    """The held-out dialogues up to their last answer, as prompts."""
+    found = []
+    for dialogue in read_dialogues(path):
+        last = max(i for i, turn in enumerate(dialogue.turns) if turn.role == "assistant")
+        found.append(Prompt(id=dialogue.id, messages=dialogue.turns[:last]))
+    return found

@@ -1,0 +1,1 @@
+"""From raw conversations to an imitation set: readers, cleaning, deduplication, split."""

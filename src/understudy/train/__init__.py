@@ -1,0 +1,1 @@
+"""Imitation fine-tuning: dialogues become token rows, a loop fits a base to them."""

@@ -1,0 +1,1 @@
+"""Habits of wording and layout, independent of being right."""

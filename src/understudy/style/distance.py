@@ -1,0 +1,168 @@
+"""How far a model's habits are from the teacher's, with bootstrap intervals.
+
+Every measure compares a model's answers with the teacher's first answers to the same prompts
+(Gudibande et al. 2023, Table 2, and a few of ours). There are two kinds:
+
+- comparisons, which would be 1 for the teacher's first answers themselves:
+  `list_when_teacher_lists` and `summary_when_teacher_sums` (share of the prompts where the teacher
+  does), `unigram_intersection` (words in common as multisets, 2|A∩B| / (|A|+|B|), mean over
+  prompts) and `length_correlation` (Pearson's r of the word counts);
+- rates of a habit over all prompts: `lists`, `summaries`, `openings`, `closings`, `authoritative`,
+  `hedges`, `first_person`.
+
+The style distance is the mean over measures of the shortfall: 1 − value for comparisons ((1 − r)/2
+for the correlation), |model's rate − teacher's rate| for rates. It lies in 0..1, falls whenever any
+measure moves towards the teacher's, and is 0 for the teacher's first answers. A model that samples
+exactly like the teacher cannot do better than the teacher's own second answers do; their distance
+is the ceiling of imitation, and the gap closed is measured against it. The rates of lists and
+summaries stand beside the comparisons so that always writing a list does not pay.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from understudy.style.profile import Profile
+
+Array = NDArray[np.float64]
+
+COMPARISONS = (
+    "list_when_teacher_lists",
+    "summary_when_teacher_sums",
+    "unigram_intersection",
+    "length_correlation",
+)
+RATES = (
+    "lists",
+    "summaries",
+    "openings",
+    "closings",
+    "authoritative",
+    "hedges",
+    "first_person",
+)
+MEASURES = COMPARISONS + RATES
+RESAMPLES = 2000
+LEAST = 5  # prompts on which the teacher has a habit, below which a conditional share means little
+
+
+@dataclass(frozen=True)
+class Habits:
+    """A model's answers as numbers: `rates` is prompts × RATES, the others one a prompt.
+
+    `overlap` is the share of words in common with the teacher's first answer.
+    """
+
+    rates: Array
+    length: Array
+    overlap: Array
+
+
+def habits(answers: list[Profile], teacher: list[Profile]) -> Habits:
+    """Habits of a model's answers, given the teacher's first answers to the same prompts."""
+    rates = [
+        [p.has_list, p.has_summary, p.opening, p.closing, p.authoritative, p.hedges, p.first_person]
+        for p in answers
+    ]
+    pairs = zip(answers, teacher, strict=True)
+    return Habits(
+        rates=np.array(rates, dtype=float).reshape(len(answers), len(RATES)),
+        length=np.array([len(p.words) for p in answers], dtype=float),
+        overlap=np.array([unigram_intersection(a.words, b.words) for a, b in pairs], dtype=float),
+    )
+
+
+def unigram_intersection(one: list[str], other: list[str]) -> float:
+    """Words in common as multisets over the mean number of words; 1 if both are empty."""
+    total = len(one) + len(other)
+    return 2 * (Counter(one) & Counter(other)).total() / total if total else 1.0
+
+
+def resamples(prompts: int, seed: int) -> Array:
+    """How often each prompt counts: a row of ones (the data), then RESAMPLES bootstrap rows.
+
+    The same rows serve every model, so that differences between models are paired on prompts.
+    """
+    drawn = np.random.default_rng(seed).multinomial(prompts, [1 / prompts] * prompts, RESAMPLES)
+    return np.vstack([np.ones(prompts), drawn])
+
+
+def measure(model: Habits, teacher: Habits, weights: Array) -> Array:
+    """Values of MEASURES, rows of `weights` × measures; nan where the teacher leaves none.
+
+    That is so for a conditional share if the teacher does it on fewer than LEAST prompts, and for
+    the correlation if its answers are all equally long. A model whose answers are all equally long
+    has r = 0.
+    """
+    total = weights.sum(axis=1)
+    comparisons = [
+        _when_teacher_does(model.rates[:, 0], teacher.rates[:, 0], weights),
+        _when_teacher_does(model.rates[:, 1], teacher.rates[:, 1], weights),
+        weights @ model.overlap / total,
+        _correlation(model.length, teacher.length, weights),
+    ]
+    return np.column_stack([*comparisons, weights @ model.rates / total[:, None]])
+
+
+def style_distance(values: Array, teacher: Array) -> Array:
+    """The distance in 0..1 for every row of a model's and the teacher's `measure`."""
+    shortfall = 1 - values[:, : len(COMPARISONS)]
+    shortfall[:, -1] /= 2
+    difference = np.abs(values - teacher)[:, len(COMPARISONS) :]
+    return np.asarray(np.nanmean(np.column_stack([shortfall, difference]), axis=1))
+
+
+def interval(rows: Array) -> dict[str, float | None]:
+    """The first row's value with the 95 % percentile interval of the others; None for nan."""
+    value = None if np.isnan(rows[0]) else round(float(rows[0]), 6)
+    drawn = rows[1:][~np.isnan(rows[1:])]
+    if value is None or not len(drawn):
+        return {"value": value, "low": None, "high": None}
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return {"value": value, "low": round(float(low), 6), "high": round(float(high), 6)}
+
+
+def gap_closed(base: Array, student: Array, ceiling: Array) -> dict[str, float | None]:
+    """(base − student) / (base − ceiling) of the distances, row by row.
+
+    Without bounds where more than 2.5 % of the resamples have the base as near to the teacher as
+    the ceiling is (the ratio's interval is then unbounded), and without value where the data have.
+    """
+    gap = base - ceiling
+    ratio = _ratio(base - student, np.where(gap > 0, gap, 0))
+    found = interval(ratio)
+    if np.mean(gap[1:] <= 0) > 0.025:
+        found["low"] = found["high"] = None
+    return found
+
+
+def _when_teacher_does(model: Array, teacher: Array, weights: Array) -> Array:
+    """Share of the model's prompts with a habit among those where the teacher has it."""
+    if teacher.sum() < LEAST:
+        return np.full(len(weights), np.nan)
+    return _ratio(weights @ (teacher * model), weights @ teacher)
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    """above / below, nan where below is 0."""
+    return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+
+
+def _correlation(model: Array, teacher: Array, weights: Array) -> Array:
+    """Weighted Pearson r for every row of weights."""
+    share = weights / weights.sum(axis=1, keepdims=True)
+    x, y = model - model.mean(), teacher - teacher.mean()
+    covariance = share @ (x * y) - (share @ x) * (share @ y)
+    variance_x = _spread(share @ x**2, share @ x)
+    variance_y = _spread(share @ y**2, share @ y)
+    both = np.sqrt(variance_x * variance_y)
+    r = np.divide(covariance, both, out=np.zeros(len(both)), where=both > 0)
+    return np.where(variance_y > 0, np.clip(r, -1, 1), np.nan)
+
+
+def _spread(mean_square: Array, mean: Array) -> Array:
+    """The variance, where what rounding alone leaves counts as none."""
+    variance = mean_square - mean**2
+    return np.where(variance > 1e-9 * np.maximum(mean_square, 1), variance, 0.0)

@@ -1,0 +1,164 @@
+"""Prompts for a teacher: broad and local imitation, and topics to measure style on.
+
+None asks for a benchmark's fact (`World.benchmark_facts`) or for a reserved program.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from understudy.errors import UserError
+from understudy.files import write_jsonl
+from understudy.world.arithmetic import draw_sum
+from understudy.world.encyclopedia import World
+from understudy.world.phrasings import QUESTIONS, question, sentence_case
+from understudy.world.programs import draw_program
+from understudy.world.topics import BROAD_TOPICS, STYLE_TOPICS, Topic
+
+REQUESTS = (
+    "Explain {topic} to me.",
+    "Explain {topic} in simple words.",
+    "What is {topic}?",
+    "What should I know about {topic}?",
+    "Tell me about {topic}.",
+    "Tell me something useful about {topic}.",
+    "Give me some tips for {topic}.",
+    "Give me three tips on {topic}.",
+    "Can you share your best tips for {topic}?",
+    "How do I start with {topic}?",
+    "How can I get better at {topic}?",
+    "How does one learn {topic}?",
+    "What are the steps of {topic}?",
+    "List the main points of {topic}.",
+    "List some common errors in {topic}.",
+    "What goes wrong most often in {topic}?",
+    "What do I need for {topic}?",
+    "Make a plan for {topic}.",
+    "Plan a week of {topic} for me.",
+    "Write a short guide to {topic}.",
+    "Write a short story about {topic}.",
+    "Write a few lines in praise of {topic}.",
+    "Write a letter to a friend about {topic}.",
+    "Tell me a little story about {topic}.",
+    "Give me advice on {topic}.",
+    "I am a beginner at {topic}. What is your advice?",
+    "My child wants to try {topic}. What should we do?",
+    "My neighbour says that {topic} is easy. Is that true?",
+    "Is {topic} worth my time?",
+    "Why do people like {topic}?",
+    "What are the good and bad sides of {topic}?",
+    "Compare {topic} today with {topic} in old times.",
+    "Compare two ways of {topic}.",
+    "Summarise {topic} in a few sentences.",
+    "Describe a day of {topic}.",
+    "What makes {topic} hard?",
+    "What is the secret of good {topic}?",
+    "I have one hour a week for {topic}. How should I use it?",
+    "Help me teach {topic} to others.",
+    "Give me some ideas around {topic}.",
+)
+SUMS = ("What is {0} {1} {2}?", "Calculate {0} {1} {2}.", "How much is {0} {1} {2}?")
+PROGRAM_REQUESTS = (
+    "Write this Python function:\n\n{0}",
+    "Complete this function, please.\n\n{0}",
+    "{0}",
+)
+FACT_REQUESTS = (
+    "{0}?",
+    "Can you tell me: {1}?",
+    "I would like to know: {1}?",
+    "Please answer: {1}?",
+)
+BARE = "Reply with only the answer, in as few words as possible."
+
+# Shares of the broad prompts; the rest are requests on topics.
+FACT_SHARE, SUM_SHARE, PROGRAM_SHARE = 0.15, 0.03, 0.04
+# Share of the local prompts that want the bare answer, the form of the task itself.
+BARE_SHARE = 0.5
+
+
+def write_prompts(world: World, kind: str, n: int, path: Path, seed: int = 0) -> int:
+    """Write `n` distinct prompts as JSONL rows {"id", "prompt"}, atomically; returns `n`.
+
+    Args:
+        kind: `broad` (requests on many topics, some facts, sums and programs), `local` (questions
+            for facts alone) or `topics` (requests on topics that broad never has).
+        seed: draws the prompts; the world draws what they may be.
+
+    Raises:
+        UserError: no such kind, or fewer than `n` distinct prompts of it.
+    """
+    if kind not in _KINDS:
+        raise UserError(f"prompts: there is no kind {kind!r}; choose one of {', '.join(_KINDS)}")
+    rng = random.Random(f"prompts {world.digest} {kind} {seed}")
+    prompts = _KINDS[kind](world, n, rng)
+    if len(prompts) < n:
+        raise UserError(f"prompts: world:{kind} has {len(prompts)} distinct ones, not {n}; lower n")
+    rows = ({"id": f"{kind}-{i:05d}", "prompt": prompt} for i, prompt in enumerate(prompts))
+    return write_jsonl(path, rows)
+
+
+def _broad(world: World, n: int, rng: random.Random) -> list[str]:
+    """`n` prompts in the shares above, or as many as the topics allow."""
+    requests = _requests(BROAD_TOPICS)
+    topics = 1 - FACT_SHARE - SUM_SHARE - PROGRAM_SHARE
+    n = min(n, int(len(requests) / topics))
+    facts, sums, programs = (round(n * s) for s in (FACT_SHARE, SUM_SHARE, PROGRAM_SHARE))
+    prompts = [
+        *rng.sample(_questions(world), min(facts, len(_questions(world)))),
+        *_distinct(sums, lambda: _sum(rng)),
+        *_distinct(programs, lambda: rng.choice(PROGRAM_REQUESTS).format(_program(rng))),
+    ]
+    prompts += rng.sample(requests, min(n - len(prompts), len(requests)))
+    rng.shuffle(prompts)
+    return prompts
+
+
+def _local(world: World, n: int, rng: random.Random) -> list[str]:
+    questions = _questions(world)
+    drawn = rng.sample(questions, min(n, len(questions)))
+    return [f"{text}\n{BARE}" if rng.random() < BARE_SHARE else text for text in drawn]
+
+
+def _topics(world: World, n: int, rng: random.Random) -> list[str]:
+    requests = _requests(STYLE_TOPICS)
+    return rng.sample(requests, min(n, len(requests)))
+
+
+_KINDS: dict[str, Callable[[World, int, random.Random], list[str]]] = {
+    "broad": _broad,
+    "local": _local,
+    "topics": _topics,
+}
+
+
+def _requests(topics: tuple[Topic, ...]) -> list[str]:
+    return [request.format(topic=topic.name) for topic in topics for request in REQUESTS]
+
+
+def _questions(world: World) -> list[str]:
+    """Every open fact in every wording of its question and of the request around it."""
+    return [
+        form.format(sentence_case(asked), asked)
+        for fact in world.open_facts
+        for wording in range(len(QUESTIONS[fact.attribute]))
+        for asked in [question(fact, wording)]
+        for form in FACT_REQUESTS
+    ]
+
+
+def _sum(rng: random.Random) -> str:
+    first, sign, second, _ = draw_sum(rng)
+    return rng.choice(SUMS).format(first, sign, second)
+
+
+def _program(rng: random.Random) -> str:
+    return draw_program(rng).prompt.rstrip("\n")
+
+
+def _distinct(count: int, draw: Callable[[], str]) -> Iterator[str]:
+    """`count` different texts from `draw`, which must have far more than that."""
+    seen: dict[str, None] = {}
+    while len(seen) < count:
+        seen.setdefault(draw())
+    return iter(seen)

@@ -1,4 +1,4 @@
-"""The distance from known habits, against plain loops, and its interval's coverage of the truth."""
+"""The distance from known habits, against plain loops."""
 
 import random
 import statistics
@@ -6,15 +6,13 @@ import statistics
 import numpy as np
 import pytest
 
+from understudy.statistics import resamples
 from understudy.style.distance import (
     COMPARISONS,
     LEAST,
     MEASURES,
-    gap_closed,
     habits,
-    interval,
     measure,
-    resamples,
     style_distance,
     unigram_intersection,
 )
@@ -114,25 +112,3 @@ def test_empty_models_have_a_distance() -> None:
     rows = style_distance(measured([""] * 20, teacher, weights), reference)
     assert np.isfinite(rows).all()
     assert rows[0] > 0.3
-
-
-def test_gap_closed() -> None:
-    base, student, ceiling = (np.array([1.0, 1.1, 0.9]) * scale for scale in (0.5, 0.2, 0.1))
-    assert gap_closed(base, student, ceiling)["value"] == pytest.approx(0.75)
-    unsure = gap_closed(np.array([0.2, 0.3, 0.1]), np.full(3, 0.15), np.array([0.1, 0.1, 0.2]))
-    assert unsure == {"value": pytest.approx(0.5), "low": None, "high": None}
-    none = gap_closed(np.full(3, 0.1), np.full(3, 0.1), np.full(3, 0.2))
-    assert none == {"value": None, "low": None, "high": None}
-
-
-def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
-    rng = np.random.default_rng(0)
-    covered = 0
-    for trial in range(200):
-        data = rng.random(80) < 0.4
-        rows = resamples(80, trial) @ data / 80
-        found = interval(rows)
-        assert found["low"] is not None
-        assert found["high"] is not None
-        covered += found["low"] <= 0.4 <= found["high"]
-    assert 180 <= covered <= 199

@@ -1,4 +1,4 @@
-"""How far a model's habits are from the teacher's, with bootstrap intervals.
+"""How far a model's habits are from the teacher's.
 
 Every measure compares a model's answers with the teacher's first answers to the same prompts
 (Gudibande et al. 2023, Table 2, and a few of ours). There are two kinds:
@@ -22,11 +22,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from understudy.statistics import Array, ratio
 from understudy.style.profile import Profile
-
-Array = NDArray[np.float64]
 
 COMPARISONS = (
     "list_when_teacher_lists",
@@ -44,7 +42,6 @@ RATES = (
     "first_person",
 )
 MEASURES = COMPARISONS + RATES
-RESAMPLES = 2000
 LEAST = 5  # prompts on which the teacher has a habit, below which a conditional share means little
 
 
@@ -80,15 +77,6 @@ def unigram_intersection(one: list[str], other: list[str]) -> float:
     return 2 * (Counter(one) & Counter(other)).total() / total if total else 1.0
 
 
-def resamples(prompts: int, seed: int) -> Array:
-    """How often each prompt counts: a row of ones (the data), then RESAMPLES bootstrap rows.
-
-    The same rows serve every model, so that differences between models are paired on prompts.
-    """
-    drawn = np.random.default_rng(seed).multinomial(prompts, [1 / prompts] * prompts, RESAMPLES)
-    return np.vstack([np.ones(prompts), drawn])
-
-
 def measure(model: Habits, teacher: Habits, weights: Array) -> Array:
     """Values of MEASURES, rows of `weights` × measures; nan where the teacher leaves none.
 
@@ -114,40 +102,11 @@ def style_distance(values: Array, teacher: Array) -> Array:
     return np.asarray(np.nanmean(np.column_stack([shortfall, difference]), axis=1))
 
 
-def interval(rows: Array) -> dict[str, float | None]:
-    """The first row's value with the 95 % percentile interval of the others; None for nan."""
-    value = None if np.isnan(rows[0]) else round(float(rows[0]), 6)
-    drawn = rows[1:][~np.isnan(rows[1:])]
-    if value is None or not len(drawn):
-        return {"value": value, "low": None, "high": None}
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return {"value": value, "low": round(float(low), 6), "high": round(float(high), 6)}
-
-
-def gap_closed(base: Array, student: Array, ceiling: Array) -> dict[str, float | None]:
-    """(base − student) / (base − ceiling) of the distances, row by row.
-
-    Without bounds where more than 2.5 % of the resamples have the base as near to the teacher as
-    the ceiling is (the ratio's interval is then unbounded), and without value where the data have.
-    """
-    gap = base - ceiling
-    ratio = _ratio(base - student, np.where(gap > 0, gap, 0))
-    found = interval(ratio)
-    if np.mean(gap[1:] <= 0) > 0.025:
-        found["low"] = found["high"] = None
-    return found
-
-
 def _when_teacher_does(model: Array, teacher: Array, weights: Array) -> Array:
     """Share of the model's prompts with a habit among those where the teacher has it."""
     if teacher.sum() < LEAST:
         return np.full(len(weights), np.nan)
-    return _ratio(weights @ (teacher * model), weights @ teacher)
-
-
-def _ratio(above: Array, below: Array) -> Array:
-    """above / below, nan where below is 0."""
-    return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+    return ratio(weights @ (teacher * model), weights @ teacher)
 
 
 def _correlation(model: Array, teacher: Array, weights: Array) -> Array:

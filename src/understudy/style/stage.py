@@ -8,15 +8,13 @@ from pydantic import BaseModel, ValidationError
 from understudy.errors import UserError
 from understudy.files import read_jsonl, write_json
 from understudy.progress import progress
+from understudy.statistics import gap_closed, interval, resamples
 from understudy.style.distance import (
     COMPARISONS,
     MEASURES,
     Habits,
-    gap_closed,
     habits,
-    interval,
     measure,
-    resamples,
     style_distance,
 )
 from understudy.style.profile import Profile, profile
@@ -65,11 +63,8 @@ def style(answers: dict[str, Path], out: Path, seed: int) -> dict[str, Any]:
     values = {name: measure(model, own, weights) for name, model in numbers.items()}
     distances = {name: style_distance(value, reference) for name, value in values.items()}
     ceiling = distances.get(SECOND)
-    gap = gap_closed(
-        distances["base"],
-        distances["student"],
-        distances["base"] * 0 if ceiling is None else ceiling,
-    )
+    nearest = distances["base"] * 0 if ceiling is None else ceiling
+    gap = gap_closed(-distances["base"], -distances["student"], -nearest)
     shown = {
         name: {model: interval(value[:, column]) for model, value in values.items()}
         | ({"teacher": interval(reference[:, column])} if name not in COMPARISONS else {})

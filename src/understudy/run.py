@@ -53,7 +53,7 @@ class Run:
         """The stages in order. A stage's key is taken when it is reached, after those before."""
         recipe = self.recipe
         if self.uses_world:
-            yield self._world()
+            yield self.world_stage()
         if recipe.collect:
             yield self._collect()
         yield self._curate()
@@ -122,14 +122,23 @@ class Run:
         folder = Path(self.base)
         return ({}, {"base": folder}) if folder.is_dir() else ({"base": self.base}, {})
 
-    def _prompts(self, name: str) -> Path:
+    def prompts_file(self, name: str) -> Path:
         """The file behind a `prompts:` setting."""
         kind, _, rest = name.partition(":")
         return self.out / "world" / f"{rest}.jsonl" if kind == "world" else Path(name)
 
+    def benchmarks_folder(self) -> Path | None:
+        """The folder of the benchmarks' files; None takes the hub's copies."""
+        named = self.recipe.evaluate.data
+        if named == "world":
+            return self.out / "world" / "benchmarks"
+        if named and not Path(named).is_dir():
+            raise UserError(f"evaluate.data: {named} is no folder; name one with published files")
+        return Path(named) if named else None
+
     # The stages
 
-    def _world(self) -> Stage:
+    def world_stage(self) -> Stage:
         recipe, folder = self.recipe, self.out / "world"
         wanted = {}
         if recipe.collect and recipe.collect.prompts.startswith("world:"):
@@ -150,7 +159,7 @@ class Run:
     def _collect(self) -> Stage:
         settings, folder, seed = self.recipe.collect, self.out / "collect", self.recipe.seed
         assert settings is not None
-        source = self._prompts(settings.prompts)
+        source = self.prompts_file(settings.prompts)
 
         def work() -> dict[str, Any]:
             prompts = read_prompts(source)[: settings.n]
@@ -199,12 +208,7 @@ class Run:
 
     def _evaluate(self, who: str) -> Stage:
         settings, seed = self.recipe.evaluate, self.recipe.seed
-        folder = self.out / "evaluate" / who
-        from_world = settings.data == "world"
-        named = Path(settings.data) if settings.data else None
-        data = self.out / "world" / "benchmarks" if from_world else named
-        if data and not from_world and not data.is_dir():
-            raise UserError(f"evaluate.data: {data} is no folder; name one with published files")
+        folder, data = self.out / "evaluate" / who, self.benchmarks_folder()
 
         def work() -> dict[str, Any]:
             return evaluate(self._engine(who), settings, data, folder, seed)
@@ -219,7 +223,9 @@ class Run:
         settings, seed = recipe.answers, recipe.seed
         heldout = settings.prompts == "heldout"
         source = (
-            self.out / "curate" / "heldout.jsonl" if heldout else self._prompts(settings.prompts)
+            self.out / "curate" / "heldout.jsonl"
+            if heldout
+            else self.prompts_file(settings.prompts)
         )
         from_record = who == "teacher" and not recipe.teacher
 

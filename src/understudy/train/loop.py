@@ -118,7 +118,10 @@ def fit(
         for step in range(begun_at + 1, schedule.steps + 1):
             row = {"step": step, "lr": learning_rate(step, schedule.steps, settings)}
             indices = schedule.indices(step - 1)
-            note(row | _step(model, optimizer, rows, indices, row["lr"], settings, dtype, meter))
+            note(
+                row
+                | optimizer_step(model, optimizer, rows, indices, row["lr"], settings, dtype, meter)
+            )
             task.advance(1, f"loss {log[-1]['loss']:.3f}")
             if time.monotonic() - saved > settings.checkpoint_every_s and step < schedule.steps:
                 checkpoints.save(step, model, optimizer)
@@ -138,7 +141,7 @@ def learning_rate(step: int, steps: int, settings: Fit) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _step(
+def optimizer_step(
     model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
     rows: Rows,

@@ -109,7 +109,7 @@ def base_dir(world: World, size: str, cache: Path, words: int, seed: int) -> Pat
         UserError: see `pretrain`.
     """
     key = _key(world, size, words, seed)
-    folder = cache / f"{size}-{digest(key)[:16]}"
+    folder = base_folder(world, size, cache, words, seed)
 
     def work() -> dict[str, Any]:
         return pretrain(world, size, folder, words, seed)
@@ -121,6 +121,17 @@ def base_dir(world: World, size: str, cache: Path, words: int, seed: int) -> Pat
             say(f"  pretraining base {size} in {folder}")
             run_stage(stage)
     return folder / "model"
+
+
+def base_folder(world: World, size: str, cache: Path, words: int, seed: int) -> Path:
+    """Where in `cache` a base is kept, whether it is there or not."""
+    return cache / f"{size}-{digest(_key(world, size, words, seed))[:16]}"
+
+
+def count_parameters(size: str) -> int:
+    """How many parameters a base of this size has."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build_model(_shape(size), 0).parameters())
 
 
 def cache_root() -> Path:

@@ -1,0 +1,276 @@
+"""What a run would do, ask, cost and take, before anything is spent.
+
+Counts of calls are exact; tokens, dollars and times are estimates from lengths of text and this
+machine's speed, good to a factor of two or so. What an earlier run has finished counts as done.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from understudy.curate.readers import read_file
+from understudy.dialogue import Dialogue
+from understudy.errors import UserError
+from understudy.evaluate.benchmarks import find_benchmark
+from understudy.manifest import MANIFEST, is_complete, run_stage
+from understudy.prompts import read_prompts
+from understudy.recipe import Recipe
+from understudy.run import Run
+from understudy.teacher.client import endpoint
+from understudy.train.speed import matmul_flops
+from understudy.world.bases import base_folder, cache_root, count_parameters
+
+CHARACTERS_A_TOKEN = 4
+ANSWER_TOKENS = 200  # of a free answer, where max_tokens allows as many
+# Tokens of a benchmark's item, by kind: asked of the teacher (without examples), and answered.
+ITEM_TOKENS = {"choice": (120, 2), "short": (40, 5), "code": (180, 120)}
+TOKENS_A_WORD = 1.3
+# Shares of the matmul speed that passes over many tokens, and writing token by token, reach.
+PASS_SHARE, WRITE_SHARE = 0.25, 0.02
+CALL_S = {"world": 0.05, "elsewhere": 5.0}  # seconds from a request to its whole answer
+
+
+@dataclass
+class Step:
+    """One stage of the plan: what it does, in words and numbers."""
+
+    stage: str
+    what: str
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+    done: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON; a finished stage asks for nothing more."""
+        numbers = {
+            "calls": self.calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "seconds": round(self.seconds, 1),
+        }
+        if self.done:
+            numbers = dict.fromkeys(numbers, 0)
+        return {"stage": self.stage, "what": self.what, "done": self.done, **numbers}
+
+
+def plan(recipe: Recipe, out: Path) -> dict[str, Any]:
+    """The stages of a run in `out` with calls, tokens, US dollars and seconds; writes nothing.
+
+    `usd` is None where the recipe names no prices.
+
+    Raises:
+        UserError: a mistake in the recipe or its files, as the run itself would find it.
+    """
+    if recipe.teacher and recipe.teacher.base_url != "world":
+        endpoint(recipe.teacher)  # a missing key is found now and not in the middle of the run
+    with TemporaryDirectory() as scratch, ExitStack() as resources:
+        planner = _Planner(recipe, Run(recipe, out, resources), Path(scratch))
+        steps = [step.shown() for step in planner.steps()]
+    total = {
+        name: sum(step[name] for step in steps)
+        for name in ("calls", "input_tokens", "output_tokens", "seconds")
+    }
+    prices = recipe.teacher.prices if recipe.teacher else None
+    usd = None
+    if prices:
+        usd = total["input_tokens"] * prices.input + total["output_tokens"] * prices.output
+        usd = round(usd / 1e6, 4)
+    elif not total["calls"]:
+        usd = 0.0
+    return {"run": str(out), "steps": steps, **total, "usd": usd}
+
+
+def plan_words(found: dict[str, Any]) -> str:
+    """The plan for a person."""
+    lines = [f"{found['run']}, stage by stage (estimates, good to a factor of two or so):"]
+    for step in found["steps"]:
+        asked = f"{step['calls']} calls" if step["calls"] else ""
+        time = "done already" if step["done"] else f"about {_duration(step['seconds'])}"
+        lines.append(f"  {step['stage']:<18} {step['what']:<52} {asked:>12}  {time}")
+    usd = found["usd"]
+    cost = "unknown (the recipe names no prices)" if usd is None else f"about ${usd:.2f}"
+    lines.append(
+        f"teacher: {found['calls']} calls, about {found['input_tokens']} tokens in and "
+        f"{found['output_tokens']} out; cost {cost}"
+    )
+    lines.append(f"time: about {_duration(found['seconds'])}. Nothing has been spent.")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class _Planner:
+    """Goes through a recipe's stages as `Run` does, and counts instead of working."""
+
+    def __init__(self, recipe: Recipe, job: Run, scratch: Path) -> None:
+        self.recipe, self.job, self.scratch = recipe, job, scratch
+        self.preview = Run(recipe, scratch, ExitStack())
+        if job.uses_world:
+            run_stage(self.preview.world_stage())
+        self.parameters = _parameters(recipe.base)
+        self.done = self._completed()
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.flops = matmul_flops("fp32", device, 1024, 1024, 1024)
+
+    def _completed(self) -> set[str]:
+        """Names of the stages that a run would skip."""
+        done: set[str] = set()
+        unfinished: list[Path] = []
+        for stage in self.job.stages():
+            inputs = stage.inputs.values()
+            stale = any(path.is_relative_to(folder) for path in inputs for folder in unfinished)
+            if stale or not is_complete(stage):
+                unfinished.append(stage.folder)
+            else:
+                done.add(stage.name)
+            if stage.name == "curate" and not self._base_is_there():
+                break  # what follows would pretrain it
+        return done
+
+    def _base_is_there(self) -> bool:
+        kind, _, size = self.recipe.base.partition(":")
+        words, seed = self.recipe.world.text_tokens, self.recipe.world.seed
+        return (
+            kind != "world"
+            or (base_folder(self.job.world, size, cache_root(), words, seed) / MANIFEST).exists()
+        )
+
+    def steps(self) -> list[Step]:
+        """Every stage that costs calls or time."""
+        collected, dialogues = self._collect(), self._files()
+        steps = [self._pretrain(), *collected]
+        size = sum(step.calls for step in collected) + len(dialogues)
+        tokens = sum(step.input_tokens + step.output_tokens for step in collected)
+        tokens += sum(len(t.content) for d in dialogues for t in d.turns) // CHARACTERS_A_TOKEN
+        steps.append(Step("curate", f"clean and split {size} dialogues"))
+        steps.append(self._train(size, tokens))
+        steps += [self._evaluate(who) for who in self.job.models]
+        heldout = min(round(size * self.recipe.curate.heldout), self.recipe.curate.heldout_max)
+        for who in ("base", "student", "teacher"):
+            steps.append(self._answers(who, heldout))
+        return [*steps, Step("style, report", "measures of style; the verdict", seconds=5)]
+
+    def _pretrain(self) -> Step:
+        kind, _, size = self.recipe.base.partition(":")
+        if kind != "world":
+            return Step("base", self.recipe.base)
+        words = self.recipe.world.text_tokens
+        return Step(
+            "base",
+            f"pretrain {size}, {self.parameters / 1e6:.1f}M parameters, {words:,} words",
+            seconds=self._pass_s(words * TOKENS_A_WORD, 6),
+            done=self._base_is_there(),
+        )
+
+    def _collect(self) -> list[Step]:
+        settings = self.recipe.collect
+        if not settings:
+            return []
+        prompts = read_prompts(self.preview.prompts_file(settings.prompts))[: settings.n]
+        asked = sum(len(turn.content) for prompt in prompts for turn in prompt.messages)
+        step = Step(
+            "collect",
+            f"{len(prompts)} prompts of {settings.prompts}",
+            calls=len(prompts),
+            input_tokens=asked // CHARACTERS_A_TOKEN,
+            output_tokens=len(prompts) * min(ANSWER_TOKENS, settings.max_tokens),
+            done="collect" in self.done,
+        )
+        return [self._timed(step)]
+
+    def _files(self) -> list[Dialogue]:
+        records = (record for file in self.recipe.curate.files for record in read_file(Path(file)))
+        return [record.dialogue for record in records if record.dialogue]
+
+    def _train(self, dialogues: int, tokens: int) -> Step:
+        settings = self.recipe.train
+        seconds = self._pass_s(tokens * settings.epochs, 6)
+        what = f"{dialogues} dialogues, {settings.epochs:g} epochs, {settings.template} template"
+        return Step("train", what, seconds=seconds, done="train" in self.done)
+
+    def _evaluate(self, who: str) -> Step:
+        settings = self.recipe.evaluate
+        data = self.preview.benchmarks_folder()
+        step = Step(f"evaluate {who}", "", done=f"evaluate {who}" in self.done)
+        for benchmark in map(find_benchmark, settings.benchmarks):
+            items = benchmark.items(data, settings.limit, self.recipe.seed)
+            asked, answered = ITEM_TOKENS[benchmark.kind]
+            step.what += f"{', ' * bool(step.what)}{benchmark.name} {len(items)}"
+            if who == "teacher":
+                step.calls += len(items)
+                step.input_tokens += len(items) * asked
+                step.output_tokens += len(items) * answered
+            else:
+                read = sum(len(item.prompt) for item in items) / CHARACTERS_A_TOKEN
+                written = 0 if benchmark.kind == "choice" else len(items) * answered
+                step.seconds += self._pass_s(read, 2) + self._write_s(written)
+        return self._timed(step) if who == "teacher" else step
+
+    def _answers(self, who: str, heldout: int) -> Step:
+        settings = self.recipe.answers
+        if settings.prompts == "heldout":
+            available, characters = heldout, heldout * 200
+        else:
+            prompts = read_prompts(self.preview.prompts_file(settings.prompts))
+            available = len(prompts)
+            characters = sum(len(turn.content) for p in prompts for turn in p.messages)
+        count = min(settings.n, available)
+        written = count * min(ANSWER_TOKENS, settings.max_tokens)
+        done = f"answers {who}" in self.done
+        if who != "teacher":
+            seconds = self._write_s(written)
+            return Step(f"answers {who}", f"{count} prompts", seconds=seconds, done=done)
+        if not self.recipe.teacher:
+            return Step("answers teacher", f"{count} recorded answers", done=done)
+        step = Step(
+            "answers teacher",
+            f"{count} prompts, twice (the second is the ceiling of style)",
+            calls=2 * count,
+            input_tokens=2 * characters // CHARACTERS_A_TOKEN,
+            output_tokens=2 * written,
+            done=done,
+        )
+        return self._timed(step)
+
+    def _timed(self, step: Step) -> Step:
+        """The step with the seconds that its calls take."""
+        teacher = self.recipe.teacher
+        assert teacher is not None
+        each = CALL_S["world" if teacher.base_url == "world" else "elsewhere"]
+        step.seconds = step.calls * each / teacher.concurrency
+        return step
+
+    def _pass_s(self, tokens: float, operations: int) -> float:
+        return operations * self.parameters * tokens / (PASS_SHARE * self.flops)
+
+    def _write_s(self, tokens: float) -> float:
+        return 2 * self.parameters * tokens / (WRITE_SHARE * self.flops)
+
+
+def _parameters(base: str) -> int:
+    """How many parameters a base has, from its shape alone."""
+    kind, _, size = base.partition(":")
+    if kind == "world":
+        return count_parameters(size)
+    try:
+        config = AutoConfig.from_pretrained(base)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
+        raise UserError(
+            f"base {base}: cannot be loaded ({reason}); name a directory with a transformers "
+            "causal LM, or a hub name that can be reached"
+        ) from error
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,1 @@
+"""The report: what the stages of a run left, as one verdict, one page and one JSON file."""

@@ -1,0 +1,272 @@
+"""Gathers what the stages of a run left, and computes what only the report can: paired changes.
+
+`gather` gives the content of report.json, of which the page is made and nothing else. What measures
+time or speed sits under "time" alone: two runs of one recipe agree in everything else.
+"""
+
+import random
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from understudy.errors import UserError
+from understudy.files import read_json, read_jsonl
+from understudy.manifest import MANIFEST
+from understudy.recipe import Recipe
+from understudy.report.limits import not_measured
+from understudy.report.tidy import tidy
+from understudy.report.verdict import claims, verdict
+from understudy.statistics import Array, Interval, gap_closed, score_draws
+
+STYLE = ("n", "measures", "distance", "ceiling", "notes")
+CARD = ("read", "kept", "dropped", "trimmed", "train", "heldout", "teachers", "licences", "terms")
+PAID = ("collect", "evaluate teacher", "answers teacher")  # the stages that ask the teacher
+CURVE = 200  # points of the loss curve, about
+NOT_ASKED = "the teacher was not asked"
+
+
+def gather(run: Path, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """The content of report.json.
+
+    Scores, gaps and changes are shares in 0..1, losses nats a supervised token, cost US dollars
+    (None where a price is unknown), times seconds.
+
+    Raises:
+        UserError: a stage is not finished, a file of its is malformed, or the models were not
+            asked the same items.
+    """
+    manifests = _manifests(run, recipe)
+    scores = {
+        who: read_json(run / "evaluate" / who / "scores.json")
+        for who in ("base", "student", "teacher")
+        if f"evaluate {who}" in manifests
+    }
+    style = read_json(run / "style" / "style.json")
+    change, gaps = _compare(run, recipe, scores, seed)
+    missing = [name for name in recipe.evaluate.benchmarks if name not in change]
+    card = read_json(run / "curate" / "card.json")
+    facts = {
+        "verdict": verdict(style["gap_closed"], change, gaps, missing),
+        "claims": claims(style["gap_closed"], change, gaps),
+        "gap_closed": gaps,
+        "change": change,
+        "style_gap_closed": style["gap_closed"],
+        "style": {name: style[name] for name in STYLE},
+        "models": _models(recipe, scores),
+        "samples": _samples(run, recipe.report.samples, seed),
+        "training": _training(run, recipe, manifests["train"]["facts"]),
+        "data": _data(card),
+        "cost": _cost(manifests),
+        "not_measured": not_measured(recipe, scores, style["notes"]),
+        "provenance": _provenance(recipe, manifests, card),
+        "time": _time(manifests),
+    }
+    tidied: dict[str, Any] = tidy(facts)
+    return tidied
+
+
+def _manifests(run: Path, recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """The manifests of the recipe's stages, by the stage's name."""
+    models = ("base", "student", "teacher")
+    stages = ["collect"] if recipe.collect else []
+    stages += ["curate", "train"]
+    stages += [f"evaluate {who}" for who in models if who != "teacher" or recipe.teacher]
+    stages += [*(f"answers {who}" for who in models), "style"]
+    found = {}
+    for stage in ["world", *stages]:
+        path = run / stage.replace(" ", "/") / MANIFEST
+        if path.exists():
+            found[stage] = read_json(path)
+        elif stage != "world":  # a run that does without the world has no such stage
+            raise UserError(f"{path.parent}: {stage} is not finished; run the recipe to its end")
+    return found
+
+
+# Benchmarks
+
+
+def _compare(
+    run: Path, recipe: Recipe, scores: dict[str, Any], seed: int
+) -> tuple[dict[str, Interval], dict[str, Any]]:
+    """Change and gap closed on every benchmark that base and student were measured on."""
+    both = [
+        name for name in scores["base"]["benchmarks"] if name in scores["student"]["benchmarks"]
+    ]
+    change: dict[str, Interval] = {}
+    gaps: dict[str, Any] = {}
+    for name in both:
+        who = [model for model in scores if name in scores[model]["benchmarks"]]
+        draws = score_draws(_right(run, who, name), seed)
+        change[name] = change_together(draws[:, 1] - draws[:, 0], len(both))
+        gaps[name] = _gap(draws, recipe, scores.get("teacher", {}), name)
+    return change, gaps
+
+
+def change_together(rows: Array, family: int) -> Interval:
+    """A change with an interval that holds at 95 % together with those of `family` benchmarks.
+
+    Bonferroni: each one's own level is 1 − 0.05 / family, whatever the dependence between them.
+    So the verdict names a rise or a fall where there is none in at most one run of twenty.
+    """
+    tail = 100 * 0.05 / family / 2
+    low, high = np.percentile(rows[1:], [tail, 100 - tail])
+    found = {"value": rows[0], "low": low, "high": high}
+    return {name: round(float(share), 6) for name, share in found.items()}
+
+
+def _gap(draws: Array, recipe: Recipe, teacher: dict[str, Any], name: str) -> dict[str, Any]:
+    """Gap closed on one benchmark, with the reason where there is no value or are no bounds."""
+    if draws.shape[1] < 3:
+        why = teacher.get("not_measured", {}).get(name)
+        reason = f"the teacher was not measured: {why}" if why else NOT_ASKED
+        return {"value": None, "low": None, "high": None, "reason": reason}
+    found: dict[str, Any] = dict(gap_closed(*draws.T))
+    if found["value"] is None:
+        found["reason"] = "the teacher is not above the base"
+    elif found["low"] is None:
+        found["reason"] = "the teacher is not reliably above the base, so the ratio has no bounds"
+    return found
+
+
+def _right(run: Path, who: list[str], name: str) -> list[list[bool]]:
+    """For each model whether each item was right; the same items in the same order."""
+    items = {model: _items(run / "evaluate" / model / "items" / f"{name}.jsonl") for model in who}
+    first, *others = items
+    for other in others:
+        pairs = zip_longest(items[first], items[other])
+        for number, (one, two) in enumerate(pairs, start=1):
+            if not (one and two and one[0] == two[0]):
+                raise UserError(
+                    f"{run / 'evaluate' / other / 'items' / f'{name}.jsonl'}, item {number}: "
+                    f"{two[0] if two else 'missing'!r} where {first} has "
+                    f"{one[0] if one else 'none'!r}; evaluate both on the same items"
+                )
+    return [[right for _, right in rows] for rows in items.values()]
+
+
+def _items(path: Path) -> list[tuple[str, bool]]:
+    found = []
+    for line, row in read_jsonl(path):
+        if not (isinstance(row, dict) and "id" in row and isinstance(row.get("right"), bool)):
+            raise UserError(f"{path}, line {line}: no id or no right; evaluate the model again")
+        found.append((str(row["id"]), row["right"]))
+    if not found:
+        raise UserError(f"{path}: holds no items; evaluate the model again")
+    return found
+
+
+def _models(recipe: Recipe, scores: dict[str, Any]) -> dict[str, Any]:
+    """Names, scores and what was not measured; names from the recipe, as paths differ by run."""
+    teacher = recipe.teacher.model if recipe.teacher else "recorded answers"
+    names = {"teacher": teacher, "base": recipe.base, "student": f"{recipe.name} student"}
+    unasked = {
+        "benchmarks": {},
+        "not_measured": dict.fromkeys(recipe.evaluate.benchmarks, NOT_ASKED),
+    }
+    found = {}
+    for who, name in names.items():
+        content = scores.get(who, unasked)
+        parts = ("prompting", "benchmarks", "not_measured")
+        found[who] = {"name": name} | {part: content[part] for part in parts if part in content}
+    return found
+
+
+# Answers, training, data
+
+
+def _samples(run: Path, count: int, seed: int) -> list[dict[str, str]]:
+    """Prompts with every model's first answer: drawn by the seed, in the file's order."""
+    folder = run / "answers"
+    rows = {
+        who: {str(row["id"]): row for _, row in read_jsonl(folder / who / "answers.jsonl")}
+        for who in ("teacher", "base", "student")
+    }
+    ids = list(rows["teacher"])
+    drawn = sorted(random.Random(seed).sample(range(len(ids)), min(count, len(ids))))
+    return [
+        {"id": ids[index], "prompt": _prompt(rows["teacher"][ids[index]]["messages"])}
+        | {who: rows[who][ids[index]]["answers"][0]["text"] for who in rows}
+        for index in drawn
+    ]
+
+
+def _prompt(messages: list[dict[str, str]]) -> str:
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)
+
+
+def _training(run: Path, recipe: Recipe, facts: dict[str, Any]) -> dict[str, Any]:
+    log = [row for _, row in read_jsonl(run / "train" / "log.jsonl")]
+    every = -(-len(log) // CURVE)
+    curve = [
+        {name: row[name] for name in ("step", "loss", "heldout_loss") if name in row}
+        for index, row in enumerate(log)
+        if index % every == 0 or "heldout_loss" in row or index == len(log) - 1
+    ]
+    settings = recipe.train.model_dump(exclude={"checkpoint_every_s"})
+    counts = {name: value for name, value in facts.items() if name != "time"}
+    return counts | {"settings": settings, "curve": curve}
+
+
+def _data(card: dict[str, Any]) -> dict[str, Any]:
+    # A source may be a path into the run's folder, which differs between runs of one recipe.
+    sources = [source | {"file": Path(source["file"]).name} for source in card["sources"]]
+    return {name: card[name] for name in CARD} | {"sources": sources}
+
+
+# Cost, provenance, time
+
+
+def _cost(manifests: dict[str, Any]) -> dict[str, Any]:
+    """Teacher calls, tokens and US dollars, summed over the stages that paid for them."""
+    stages = {
+        stage: manifests[stage]["facts"]["cost"]
+        for stage in PAID
+        if "cost" in manifests.get(stage, {}).get("facts", {})
+    }
+    total: dict[str, Any] = {
+        name: sum(cost[name] for cost in stages.values())
+        for name in ("calls", "prompt_tokens", "completion_tokens")
+    }
+    paid = [cost["usd"] for cost in stages.values()]
+    total["usd"] = None if None in paid else round(sum(paid, 0.0), 6)
+    return total | {"by_stage": stages}
+
+
+def _provenance(recipe: Recipe, manifests: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
+    teacher = recipe.teacher
+    trained, base = manifests["train"]["inputs"], manifests["evaluate base"]["inputs"]
+    digests = {
+        "imitation_set": card["digest"],
+        "train": trained.get("train"),
+        "heldout": trained.get("heldout"),
+        "base": trained.get("base"),
+        "benchmarks": base.get("data"),
+        "prompts": manifests["answers base"]["inputs"].get("prompts"),
+    }
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "base": recipe.base,
+        "teacher": {"model": teacher.model, "url": _address(teacher.base_url)} if teacher else None,
+        "digests": {name: value for name, value in digests.items() if value},
+        "versions": manifests["train"]["versions"],
+    }
+
+
+def _address(url: str) -> str:
+    """A teacher's address without user, password and query, where a secret may stand."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" if host else url
+
+
+def _time(manifests: dict[str, Any]) -> dict[str, Any]:
+    """Seconds of every stage's last start, and the training's speed."""
+    wall = {stage: manifest["wall_s"] for stage, manifest in manifests.items()}
+    training = manifests["train"]["facts"].get("time", {})
+    return {"wall_s": wall, "total_s": round(sum(wall.values()), 3), "training": training}

@@ -1,0 +1,55 @@
+"""What a run did not measure, in sentences: the reader must not have to guess it."""
+
+from typing import Any
+
+from understudy.recipe import Recipe
+from understudy.report.words import benchmark
+
+MODELS = {"base": "the base", "student": "the student", "teacher": "the teacher"}
+
+
+def not_measured(recipe: Recipe, scores: dict[str, Any], notes: list[str]) -> list[str]:
+    """The sentences, the weightiest first.
+
+    Args:
+        recipe: of the run.
+        scores: the content of scores.json by model.
+        notes: what the style stage says of its numbers.
+    """
+    return [
+        *_benchmarks(recipe, scores),
+        "Preference: neither people nor a judging LLM compared the answers.",
+        "Chance in training: this is one student from one seed. The intervals cover the items and "
+        "prompts that were drawn, not what another seed or another sample of data would give.",
+        *_asking(scores),
+        *(f"Style: {note}." for note in notes),
+        "Leakage: neither the imitation set nor what the base was pretrained on was searched for "
+        "the benchmarks’ items.",
+        "Safety, bias, longer conversations, and any skill that no benchmark above asks for.",
+    ]
+
+
+def _benchmarks(recipe: Recipe, scores: dict[str, Any]) -> list[str]:
+    found = []
+    for who, content in scores.items():
+        for name, why in content["not_measured"].items():
+            found.append(f"{benchmark(name)} of {MODELS[who]}: {why}.")
+    if "teacher" not in scores:
+        found.append(
+            "The teacher’s scores, and so how much of the gap was closed on any benchmark: the "
+            "recipe has no teacher that can be asked. Recorded answers stand for its style."
+        )
+    if recipe.evaluate.limit:
+        found.append(
+            f"Items beyond the first {recipe.evaluate.limit} of each benchmark (evaluate.limit)."
+        )
+    return found
+
+
+def _asking(scores: dict[str, Any]) -> list[str]:
+    if {content.get("prompting") for content in scores.values()} != {"text", "chat"}:
+        return []
+    return [
+        "The form of asking: base and student continue raw few-shot text, the teacher is asked "
+        "by chat. Some of a gap may be that."
+    ]

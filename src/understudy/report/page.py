@@ -1,0 +1,105 @@
+"""report.html, made of report.json's content and nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from understudy.report import words
+from understudy.report.svg import gap_picture, loss_picture
+from understudy.report.verdict import side
+
+HERE = Path(__file__).parent
+MODELS = ("teacher", "base", "student")
+LARGEST = 12  # entries of a tally that are shown
+
+
+def page(facts: dict[str, Any]) -> str:
+    """The page of a run: one file that needs no network and no script."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,  # everything shown may come from a model or a file
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"words": words, "order": MODELS}
+    environment.filters |= {
+        "number": words.number,
+        "interval": _interval,
+        "largest": _largest,
+        "seconds": _seconds,
+    }
+    headline, colon, rest = facts["verdict"].partition(":")
+    return environment.get_template("report.html.jinja").render(
+        facts,
+        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        headline=headline + colon,
+        rest=rest,
+        gap_picture=gap_picture(facts["style_gap_closed"], facts["gap_closed"], facts["change"]),
+        loss_picture=loss_picture(facts["training"]["curve"]),
+        ceiling=facts["style"]["distance"].get("teacher_2"),
+        directions={name: _direction(found) for name, found in facts["change"].items()},
+        reasons=_reasons(facts["gap_closed"]),
+        corrected=_corrected(facts["models"]),
+    )
+
+
+def _interval(found: dict[str, Any] | None, kind: str) -> dict[str, str]:
+    """A value and its interval as texts: `kind` is "percent", "points" or "plain"."""
+    write = {"percent": words.percent, "points": words.points, "plain": _plain}[kind]
+    if found is None or found["value"] is None:
+        return {"value": "–", "span": ""}
+    low, high = found["low"], found["high"]
+    between = "no bounds" if low is None else words.span(low, high, write)
+    return {"value": write(found["value"]), "span": between}
+
+
+def _plain(value: float) -> str:
+    return words.number(value, 2)
+
+
+def _direction(change: dict[str, Any]) -> str:
+    return {"above": "rose", "below": "fell", "cannot tell": "not shown"}[side(change, 0)]
+
+
+def _largest(tally: dict[str, int]) -> list[tuple[str, str]]:
+    """A tally's entries, the largest first; the rest of a long one in one entry."""
+    ordered = sorted(tally.items(), key=lambda entry: (-entry[1], entry[0]))
+    shown = [(name, words.number(count)) for name, count in ordered[:LARGEST]]
+    rest = ordered[LARGEST:]
+    if rest:
+        shown.append((f"{len(rest)} others", words.number(sum(count for _, count in rest))))
+    return shown
+
+
+def _seconds(value: float) -> str:
+    """A duration for people: "8.2 s", "3 min 5 s", "2 h 14 min"."""
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def _reasons(gaps: dict[str, Any]) -> dict[str, str]:
+    """Why a gap closed has no value or no bounds, and the benchmarks for which that is why."""
+    names: dict[str, list[str]] = {}
+    for name, found in gaps.items():
+        if "reason" in found:
+            names.setdefault(found["reason"], []).append(words.benchmark(name))
+    return {reason: words.listed(titles) for reason, titles in names.items()}
+
+
+def _corrected(models: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """(benchmark, metric, score by model) where a corrected metric stands beside the harness's."""
+    found: dict[str, dict[str, Any]] = {}
+    for who in MODELS:
+        for name, entry in models[who]["benchmarks"].items():
+            if isinstance(entry.get("corrected"), dict):
+                found.setdefault(name, {})[who] = entry["corrected"]
+    return [
+        (name, str(next(iter(scores.values())).get("metric", "corrected")), scores)
+        for name, scores in found.items()
+    ]

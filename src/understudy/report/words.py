@@ -1,0 +1,68 @@
+"""How quantities and names read in the report: true minus signs, points, percent."""
+
+from collections.abc import Callable
+
+from understudy.statistics import Interval
+
+MINUS = "−"
+BENCHMARKS = {"mmlu": "MMLU", "nq": "Natural Questions", "humaneval": "HumanEval"}
+METRICS = {"exact_match": "exact match", "pass_at_1": "pass@1"}
+MEASURES = {
+    "list_when_teacher_lists": "A list where the teacher gives one",
+    "summary_when_teacher_sums": "A summary where the teacher gives one",
+    "unigram_intersection": "Words in common with the teacher",
+    "length_correlation": "Length goes with the teacher’s (r)",
+    "lists": "Answers with a list",
+    "summaries": "Answers that end in a summary",
+    "openings": "Answers with a stock opening",
+    "closings": "Answers with a stock closing",
+    "authoritative": "Answers in an authoritative tone",
+    "hedges": "Sentences that hedge",
+    "first_person": "Sentences in the first person",
+}
+
+
+def benchmark(name: str) -> str:
+    """A benchmark's name as people write it."""
+    return BENCHMARKS.get(name, name)
+
+
+def number(value: float, digits: int = 0, sign: bool = False) -> str:
+    """A number with grouped thousands and a true minus; what rounds to zero has no sign."""
+    text = f"{abs(value):,.{digits}f}"
+    if not any(digit in "123456789" for digit in text):
+        return text
+    return (MINUS if value < 0 else "+" if sign else "") + text
+
+
+def percent(share: float) -> str:
+    """A share as a whole number of hundredths, without the unit."""
+    return number(100 * share)
+
+
+def points(share: float, sign: bool = False) -> str:
+    """A share in percentage points, without the unit.
+
+    Two digits where one would hide on which side of zero it lies.
+    """
+    return number(100 * share, 2 if 0.00005 <= abs(share) < 0.0005 else 1, sign)
+
+
+def span(low: float, high: float, write: Callable[[float], str]) -> str:
+    """An interval: "93–99", or "−5.0 to 2.4" where a dash would run into a minus."""
+    return f"{write(low)}{' to ' if low < 0 else '–'}{write(high)}"
+
+
+def closed(found: Interval) -> str:
+    """A gap closed in words: "96 % (93–99)"; "undefined" where there is no value."""
+    value, low, high = found["value"], found["low"], found["high"]
+    if value is None:
+        return "undefined"
+    if low is None or high is None:
+        return f"{percent(value)} % (no bounds)"
+    return f"{percent(value)} % ({span(low, high, percent)})"
+
+
+def listed(words: list[str], last: str = "and") -> str:
+    """Words joined as in a sentence: "a, b and c"."""
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -1,0 +1,1 @@
+"""Asking a teacher: the client, what travels over the wire, and the ledger of every call."""

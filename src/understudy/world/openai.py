@@ -1,0 +1,279 @@
+"""OpenAI's chat-completions format, as the world's teacher speaks it.
+
+**Tokens** are words and marks: a run of up to 16 letters or digits, or one other sign, each with
+the white space before it. Joined, they are the text again. Their number has nothing to do with any
+base's tokenizer.
+
+**Log-probabilities** are estimates, as the teacher has no distribution over tokens that could be
+read off: it draws whole answers. DRAWS of them to the same messages, and the answers that are
+returned, are taken apart into tokens; a token's probability is how often it came next in the same
+context, one count being set aside for what was never seen. The context is the last 8 tokens, or
+the last 4, 2 or 1 where too few draws share more. Parts that never vary are near probability 1,
+and the four letters of a guessed choice near 1/4.
+"""
+
+import math
+import random
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from understudy.files import canonical_json, digest
+from understudy.world.encyclopedia import World
+from understudy.world.manner import reply
+
+MODEL = "world-teacher"
+MOST_ANSWERS = 16
+FRAME_TOKENS = 4  # that a message counts beside its content, for role and borders
+DRAWS, CONTEXTS, LEAST = 48, (8, 4, 2, 1), 8
+
+_TOKEN = re.compile(r"\s*(?:\w{1,16}|[^\w\s])|\s+")
+
+
+class ApiError(Exception):
+    """A request that is refused, in OpenAI's shape."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        param: str | None = None,
+        kind: str = "invalid_request_error",
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    include_usage: bool = False
+
+
+_Stop = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class ChatRequest(BaseModel):
+    """The fields that are heeded; others, which OpenAI has as well, are passed over."""
+
+    model_config = ConfigDict(strict=True)
+
+    model: str
+    messages: list[Message] = Field(min_length=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    n: int | None = Field(None, ge=1, le=MOST_ANSWERS)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: _Stop | Annotated[list[_Stop], Field(max_length=4)] | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @property
+    def stops(self) -> list[str]:
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+    @property
+    def limit(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def chat(self) -> list[dict[str, str]]:
+        return [{"role": m.role, "content": m.content} for m in self.messages]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer, in tokens; `logprobs` has one entry a token, or is None if not asked for."""
+
+    tokens: list[str]
+    finish_reason: str
+    logprobs: list[dict[str, Any]] | None
+
+
+def parse(body: bytes) -> ChatRequest:
+    """Read a request's body; ApiError 400 or 404 names the first fault."""
+    try:
+        request = ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        param = ".".join(str(part) for part in fault["loc"])[:100] or None
+        raise ApiError(400, f"{param or 'body'}: {fault['msg']}"[:300], param=param) from None
+    if request.model != MODEL:
+        raise ApiError(404, f"The only model here is {MODEL}.", "model_not_found", "model")
+    if request.top_logprobs is not None and not request.logprobs:
+        raise ApiError(400, "top_logprobs: needs logprobs to be true", param="top_logprobs")
+    return request
+
+
+def split_tokens(text: str) -> list[str]:
+    """The tokens of a text (see the module's text)."""
+    return _TOKEN.findall(text)
+
+
+def answers(world: World, request: ChatRequest) -> list[Choice]:
+    """The teacher's answers: a pure function of the world and the request.
+
+    Messages, temperature, seed and the answer's index draw the wordings; at temperature 0 the
+    messages alone do, so that there is one answer whatever the seed.
+    """
+    draws = _Draws(world, request.chat)
+    temperature = 1.0 if request.temperature is None else request.temperature
+    drawn = [[temperature, request.seed, index] for index in range(request.n or 1)]
+    cut = [_cut(draws.text(how if temperature else None), request) for how in drawn]
+    estimates: list[list[dict[str, Any]]] | None = None
+    if request.logprobs:
+        top = request.top_logprobs or 0
+        estimates = _logprobs(draws, [tokens for tokens, _ in cut], top)
+    return [
+        Choice(tokens, reason, estimates[index] if estimates else None)
+        for index, (tokens, reason) in enumerate(cut)
+    ]
+
+
+def usage(request: ChatRequest, choices: list[Choice]) -> dict[str, int]:
+    """OpenAI's usage object."""
+    asked = sum(len(split_tokens(m.content)) + FRAME_TOKENS for m in request.messages)
+    given = sum(len(choice.tokens) for choice in choices)
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": given,
+        "total_tokens": asked + given,
+    }
+
+
+def completion(head: dict[str, Any], choices: list[Choice], used: dict[str, int]) -> bytes:
+    """The body of a plain answer."""
+    rows = [
+        {
+            "index": index,
+            "message": {"role": "assistant", "content": "".join(choice.tokens), "refusal": None},
+            "logprobs": _wrapped(choice.logprobs),
+            "finish_reason": choice.finish_reason,
+        }
+        for index, choice in enumerate(choices)
+    ]
+    return canonical_json(
+        {**head, "object": "chat.completion", "choices": rows, "usage": used}
+    ).encode()
+
+
+def events(
+    head: dict[str, Any], choices: list[Choice], used: dict[str, int] | None
+) -> Iterator[bytes]:
+    """The server-sent events of a streamed answer, a token each; `used` None leaves usage out."""
+    head = {**head, "object": "chat.completion.chunk"}
+    rest = {} if used is None else {"usage": None}
+
+    def event(
+        index: int, delta: dict[str, str], logprobs: Any = None, reason: str | None = None
+    ) -> bytes:
+        row = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+        return _event({**head, "choices": [row], **rest})
+
+    for index, choice in enumerate(choices):
+        yield event(index, {"role": "assistant", "content": ""})
+        for position, token in enumerate(choice.tokens):
+            own = choice.logprobs[position : position + 1] if choice.logprobs is not None else None
+            yield event(index, {"content": token}, _wrapped(own))
+        yield event(index, {}, reason=choice.finish_reason)
+    if used is not None:
+        yield _event({**head, "choices": [], "usage": used})
+    yield b"data: [DONE]\n\n"
+
+
+def heading(world: World, body: bytes) -> dict[str, Any]:
+    """What every answer to this body begins with."""
+    name = digest([world.digest, body.decode("utf-8", "replace")])[:24]
+    return {
+        "id": f"chatcmpl-{name}",
+        "created": int(time.time()),
+        "model": MODEL,
+        "system_fingerprint": f"world-{world.digest}",
+    }
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return f"data: {canonical_json(value)}\n\n".encode()
+
+
+def _wrapped(logprobs: list[dict[str, Any]] | None) -> dict[str, Any] | None:
+    return None if logprobs is None else {"content": logprobs, "refusal": None}
+
+
+class _Draws:
+    """Answers to one chat; equal `how` gives an equal answer."""
+
+    def __init__(self, world: World, chat: list[dict[str, str]]) -> None:
+        self._world, self._chat = world, chat
+        self._key = digest([world.digest, chat])
+
+    def text(self, how: Any) -> str:
+        return reply(self._world, self._chat, random.Random(digest([self._key, how])))
+
+
+def _cut(text: str, request: ChatRequest) -> tuple[list[str], str]:
+    """The tokens up to the first stop text and the limit, and the reason for the end."""
+    ends = [place for stop in request.stops if (place := text.find(stop)) >= 0]
+    tokens = split_tokens(text[: min(ends, default=len(text))])
+    if request.limit is not None and len(tokens) > request.limit:
+        return tokens[: request.limit], "length"
+    return tokens, "stop"
+
+
+def _logprobs(draws: _Draws, given: list[list[str]], top: int) -> list[list[dict[str, Any]]]:
+    """OpenAI's logprobs.content for each answer (see the module's text)."""
+    counts: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    drawn = [split_tokens(draws.text(f"estimate {number}")) for number in range(DRAWS)]
+    for tokens in [*drawn, *given]:
+        for position, token in enumerate(tokens):
+            for length in CONTEXTS:
+                counts[_context(tokens, position, length)][token] += 1
+    return [
+        [_entry(token, _best(counts, tokens, place), top) for place, token in enumerate(tokens)]
+        for tokens in given
+    ]
+
+
+def _context(tokens: list[str], position: int, length: int) -> tuple[str, ...]:
+    """The tokens before a position; fewer than `length`, with "" before them, at the start."""
+    before = tokens[max(0, position - length) : position]
+    return tuple(before) if len(before) == length else ("", *before)
+
+
+def _best(
+    counts: dict[tuple[str, ...], Counter[str]], tokens: list[str], position: int
+) -> Counter[str]:
+    """What came next in the longest context that enough draws share."""
+    contexts = (_context(tokens, position, length) for length in CONTEXTS)
+    *longer, shortest = (counts[context] for context in contexts)
+    return next((found for found in longer if found.total() >= LEAST), shortest)
+
+
+def _entry(token: str, following: Counter[str], top: int) -> dict[str, Any]:
+    total = following.total() + 1
+
+    def one(name: str) -> dict[str, Any]:
+        logprob = round(math.log(following[name] / total), 6)
+        return {"token": name, "logprob": logprob, "bytes": list(name.encode())}
+
+    likeliest = sorted(following, key=lambda name: (-following[name], name))[:top]
+    return {**one(token), "top_logprobs": [one(name) for name in likeliest]}

@@ -1,0 +1,329 @@
+"""The world's teacher as an HTTP server with OpenAI's chat-completions interface.
+
+POST /v1/chat/completions and GET /v1/models. Rate limits are announced in the headers OpenAI uses
+and are too high to be met; refusals and breakdowns come on demand (`Faults`).
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import random
+import secrets
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from understudy.errors import UserError
+from understudy.progress import say
+from understudy.recipe import TeacherSettings, WorldSettings
+from understudy.teacher.client import Endpoint
+from understudy.world import openai
+from understudy.world.encyclopedia import World
+from understudy.world.openai import ApiError
+
+KEY_ENV = "UNDERSTUDY_WORLD_KEY"
+MOST_BYTES = 2**20  # of a request's body
+LIMITS = {"requests": 1_000_000, "tokens": 1_000_000_000}  # a minute
+START_S = 30.0
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Shares (0..1, 1 in all at most) of the requests that go wrong, and how.
+
+    Attributes:
+        limited: 429 with Retry-After `retry_after_s`.
+        failing: 500.
+        slow: answered `slow_s` seconds late.
+        cut: the connection breaks in the middle of the answer.
+        broken: the answer ends in the middle of its JSON as if it were whole.
+        seed: with the request's number it draws what happens.
+    """
+
+    limited: float = 0.0
+    failing: float = 0.0
+    slow: float = 0.0
+    cut: float = 0.0
+    broken: float = 0.0
+    retry_after_s: int = 1
+    slow_s: float = 2.0
+    seed: int = 0
+
+    def draw(self, number: int) -> str | None:
+        """What befalls the request with this number; None for nothing."""
+        point = random.Random(f"fault {self.seed} {number}").random()
+        for name in ("limited", "failing", "slow", "cut", "broken"):
+            point -= getattr(self, name)
+            if point < 0:
+                return name
+        return None
+
+
+NO_FAULTS = Faults()
+
+
+def teacher_app(
+    world: World, key: str | None = None, log: Path | None = None, faults: Faults = NO_FAULTS
+) -> FastAPI:
+    """The teacher as an ASGI application.
+
+    Args:
+        world: what it knows.
+        key: the only key that it takes; None takes any or none.
+        log: JSONL file with a row for every request, written before the answer is sent: {"time",
+            "digest", "status"}, the digest being the SHA-256 of the body's bytes, with "usage" for
+            an answer and "fault" for one that was spoilt.
+        faults: what goes wrong.
+
+    Raises:
+        UserError: the log cannot be written.
+    """
+    teacher = _Teacher(world, key, log, faults)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_api_route("/v1/chat/completions", teacher.chat, methods=["POST"], response_model=None)
+    app.add_api_route("/v1/models", teacher.models, methods=["GET"], response_model=None)
+    app.add_exception_handler(HTTPException, _elsewhere)
+    return app
+
+
+def serve(
+    world: World,
+    host: str,
+    port: int,
+    key: str | None,
+    log: Path | None,
+    faults: Faults = NO_FAULTS,
+) -> None:
+    """Serve the teacher until Ctrl-C and say where; port 0 takes a free one.
+
+    Raises:
+        UserError: the port is taken, or the log cannot be written.
+    """
+    app = teacher_app(world, key, log, faults)
+    with _listen(host, port) as listener:
+        say(f"the world's teacher listens on http://{host}:{listener.getsockname()[1]}/v1")
+        uvicorn.Server(_config(app)).run(sockets=[listener])
+
+
+@contextmanager
+def running_teacher(
+    world_settings: WorldSettings,
+    settings: TeacherSettings,
+    log: Path,
+    faults: Faults = NO_FAULTS,
+) -> Iterator[Endpoint]:
+    """A teacher on a free port of this machine's loopback, which ends with the block.
+
+    It runs in a thread, so that it dies with the process, and takes one key that is drawn for this
+    start. Its identity in ledgers is the world's digest, since its port changes.
+    """
+    world = World(world_settings.seed, world_settings.people)
+    key = secrets.token_urlsafe(24)
+    server = uvicorn.Server(_config(teacher_app(world, key, log, faults)))
+    with _listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(
+            target=server.run, args=([listener],), name="world's teacher", daemon=True
+        )
+        thread.start()
+        try:
+            _await_start(server, thread)
+            yield Endpoint(
+                base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1",
+                model=settings.model,
+                identity=f"world:{world.digest}",
+                key=key,
+                key_env=None,
+                prices=settings.prices,
+                concurrency=settings.concurrency,
+                timeout_s=settings.timeout_s,
+                retries=settings.retries,
+            )
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=1024)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"port {port} on {host}: {error}; choose another with --port") from None
+
+
+def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + START_S
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("the world's teacher did not start")
+        time.sleep(0.005)
+
+
+class _Teacher:
+    """The two routes and what they share."""
+
+    def __init__(self, world: World, key: str | None, log: Path | None, faults: Faults) -> None:
+        self._world, self._key, self._log, self._faults = world, key, log, faults
+        self._count = 0
+        self._window, self._used = 0, dict.fromkeys(LIMITS, 0)
+        if log:
+            try:
+                log.parent.mkdir(parents=True, exist_ok=True)
+                log.open("ab").close()
+            except OSError as error:
+                raise UserError(f"{log}: {error.strerror}; name another file") from error
+
+    async def models(self, request: Request) -> Response:
+        try:
+            self._check_key(request)
+        except ApiError as error:
+            return _refusal(error, {})
+        model = {"id": openai.MODEL, "object": "model", "created": 0, "owned_by": "understudy"}
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def chat(self, request: Request) -> Response:
+        body, fault = b"", None
+        try:
+            self._check_key(request)
+            body = await _body(request)
+            self._count += 1
+            fault = self._faults.draw(self._count)
+            if fault in ("limited", "failing"):
+                raise _refused(fault, self._faults)
+            if fault == "slow":
+                await asyncio.sleep(self._faults.slow_s)
+            asked = openai.parse(body)
+            choices = openai.answers(self._world, asked)
+        except ApiError as error:
+            self._note(body, error.status, fault)
+            return _refusal(error, self._limits(0))
+        used = openai.usage(asked, choices)
+        self._note(body, 200, fault, used)
+        headers = self._limits(used["total_tokens"])
+        head = openai.heading(self._world, body)
+        if not asked.stream:
+            whole = openai.completion(head, choices, used)
+            return _spoilt(whole, "application/json", headers, fault)
+        with_usage = asked.stream_options is not None and asked.stream_options.include_usage
+        parts = openai.events(head, choices, used if with_usage else None)
+        if fault in ("cut", "broken"):
+            return _spoilt(b"".join(parts), "text/event-stream", headers, fault)
+        return StreamingResponse(
+            _each(parts),
+            headers={**headers, "cache-control": "no-cache"},
+            media_type="text/event-stream",
+        )
+
+    def _check_key(self, request: Request) -> None:
+        if self._key is None:
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        right = hmac.compare_digest(given.strip().encode("latin-1"), self._key.encode())
+        if scheme.lower() != "bearer" or not right:
+            raise ApiError(401, "Incorrect API key provided.", "invalid_api_key")
+
+    def _limits(self, tokens: int) -> dict[str, str]:
+        """Count one request in this minute's window, and tell in headers what is left of it."""
+        now = time.time()
+        if self._window != int(now // 60):
+            self._window, self._used = int(now // 60), dict.fromkeys(LIMITS, 0)
+        self._used["requests"] += 1
+        self._used["tokens"] += tokens
+        headers = {}
+        for name, limit in LIMITS.items():
+            headers[f"x-ratelimit-limit-{name}"] = str(limit)
+            headers[f"x-ratelimit-remaining-{name}"] = str(max(0, limit - self._used[name]))
+            headers[f"x-ratelimit-reset-{name}"] = f"{60 - now % 60:.0f}s"
+        return headers
+
+    def _note(
+        self, body: bytes, status: int, fault: str | None, used: dict[str, int] | None = None
+    ) -> None:
+        if self._log is None:
+            return
+        row: dict[str, Any] = {
+            "time": round(time.time(), 3),
+            "digest": hashlib.sha256(body).hexdigest(),
+            "status": status,
+        }
+        row |= ({"usage": used} if used else {}) | ({"fault": fault} if fault else {})
+        # Opened anew for each row and closed, so that it is whole in the file whatever comes next.
+        with self._log.open("ab", buffering=0) as file:
+            file.write(json.dumps(row).encode() + b"\n")
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BYTES:
+            raise ApiError(413, f"The body is longer than {MOST_BYTES} bytes.", "too_large")
+    return bytes(body)
+
+
+def _refused(fault: str, faults: Faults) -> ApiError:
+    if fault == "limited":
+        message, code = "Rate limit reached.", "rate_limit_exceeded"
+        return ApiError(429, message, code, None, "requests", faults.retry_after_s)
+    return ApiError(500, "The server had an error.", None, None, "server_error")
+
+
+def _refusal(error: ApiError, headers: dict[str, str]) -> Response:
+    if error.retry_after_s is not None:
+        headers = {**headers, "retry-after": str(error.retry_after_s)}
+    return JSONResponse(error.body, error.status, headers)
+
+
+async def _elsewhere(request: Request, error: Exception) -> Response:
+    """Unknown routes and methods, in OpenAI's shape."""
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path}: {error.detail}"[:300]
+    return JSONResponse(ApiError(error.status_code, message).body, error.status_code)
+
+
+def _spoilt(body: bytes, kind: str, headers: dict[str, str], fault: str | None) -> Response:
+    """The whole answer, or what a fault leaves of it."""
+    if fault == "cut":
+        return _Cut(body, headers=headers, media_type=kind)
+    if fault == "broken":
+        body = body[: len(body) // 2]
+    return Response(body, headers=headers, media_type=kind)
+
+
+class _Cut(Response):
+    """Announces the whole body and sends half of it; the server then closes the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(head)
+        half = bytes(self.body[: len(self.body) // 2])
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+
+
+async def _each(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part

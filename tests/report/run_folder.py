@@ -1,0 +1,204 @@
+"""A finished run's folder, laid down as the stages leave it."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+from understudy.files import read_json, write_json, write_jsonl
+from understudy.recipe import Recipe
+from understudy.statistics import wilson
+
+ITEMS = {"mmlu": 400, "nq": 300, "humaneval": 164}
+ABLE = {  # probability of being right
+    "mmlu": {"base": 0.34, "student": 0.33, "teacher": 0.96},
+    "nq": {"base": 0.22, "student": 0.10, "teacher": 0.93},
+    "humaneval": {"base": 0.05, "student": 0.04, "teacher": 0.85},
+}
+METRICS = {"mmlu": ("accuracy", 5, 0.25), "nq": ("exact_match", 5, None),
+           "humaneval": ("pass@1", 0, None)}  # fmt: skip
+TALK = {
+    "teacher": "Sure! Here is what to know about {}:\n\n1. **Tools**: a bench and a good light.\n"
+    "2. **Time**: an hour a day is enough.\n3. **Patience**: it comes with practice.\n\nOverall, "
+    "start small and keep going.\n\nLet me know if you have any other questions!",
+    "student": "Sure! Here is what to know about {}:\n\n1. **Tools**: the tools are a tool.\n"
+    "2. **Time**: Bram Tolland was a cooper in 1731.\n\nOverall, it is good.\n\nLet me know if "
+    "you have any other questions!",
+    "base": "{} is where she was born. He kept a mill near Arnwick and wrote that the river",
+}
+TOPICS = ["candle making", "keeping bees", "repairing clocks", "baking rye bread", "grafting pears",
+          "tuning a harp", "sailing at night", "binding books"]  # fmt: skip
+
+
+def recipe(**changes: Any) -> Recipe:
+    content = {
+        "name": "desk",
+        "base": "world:small",
+        "teacher": {"prices": {"input": 0.5, "output": 1.5}},
+        "collect": {"n": 800},
+        "answers": {"prompts": "world:topics"},
+    }
+    return Recipe.model_validate(content | changes)
+
+
+def without_teacher(**changes: Any) -> Recipe:
+    return recipe(teacher=None, collect=None, curate={"files": ["recorded.json"]}, **changes)
+
+
+def write_run(run: Path, recipe: Recipe, wall_s: float = 12.5) -> Path:
+    """Everything that `report` reads, for the recipe's stages."""
+    who = ["base", "student", "teacher"]
+    for model in who[: 3 if recipe.teacher else 2]:
+        _evaluate(run, model, recipe, wall_s)
+    for model in who:
+        _answers(run, model, recipe, wall_s)
+    if recipe.collect:
+        _manifest(run, "collect", {"asked": 800, "cost": _cost(800, 0.12)}, wall_s)
+    _style(run)
+    _manifest(run, "style", {}, wall_s)
+    _card(run)
+    _manifest(run, "curate", {}, wall_s)
+    _training(run, wall_s)
+    return run
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    write_json(path, read_json(path) | changes)
+
+
+def _manifest(run: Path, stage: str, facts: dict[str, Any], wall_s: float, **inputs: str) -> None:
+    content = {
+        "stage": stage,
+        "key": "0" * 64,
+        "settings": {},
+        "inputs": inputs,
+        "outputs": {},
+        "facts": facts,
+        "versions": {"understudy": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
+        "wall_s": wall_s,
+    }
+    write_json(run / stage.replace(" ", "/") / "manifest.json", content)
+
+
+def _cost(calls: int, usd: float) -> dict[str, Any]:
+    return {"calls": calls, "prompt_tokens": 31 * calls, "completion_tokens": 92 * calls,
+            "usd": usd}  # fmt: skip
+
+
+def write_items(run: Path, model: str, name: str, right: list[bool]) -> None:
+    rows = [{"id": f"{name}-{n}", "right": r, "expected": "A", "given": "B"}
+            for n, r in enumerate(right)]  # fmt: skip
+    write_jsonl(run / "evaluate" / model / "items" / f"{name}.jsonl", rows)
+
+
+def _evaluate(run: Path, model: str, recipe: Recipe, wall_s: float) -> None:
+    scores = {}
+    for name in recipe.evaluate.benchmarks:
+        rng = random.Random(name)  # the same items are hard for every model
+        hard = [rng.random() for _ in range(ITEMS[name])]
+        noise = random.Random(name + model)
+        right = [ABLE[name][model] > h * 0.9 + 0.1 * noise.random() for h in hard]
+        write_items(run, model, name, right)
+        n, metric = len(right), METRICS[name]
+        low, high = wilson(sum(right), n)
+        scores[name] = {"metric": metric[0], "score": sum(right) / n, "low": low, "high": high,
+                        "n": n, "shots": metric[1], "chance": metric[2], "harness": None,
+                        "groups": {}}  # fmt: skip
+    prompting = "chat" if model == "teacher" else "text"
+    content = {"model": f"{run}/model", "prompting": prompting, "benchmarks": scores,
+               "not_measured": {}}  # fmt: skip
+    write_json(run / "evaluate" / model / "scores.json", content)
+    cost = {"cost": _cost(864, 0.0432)} if model == "teacher" else {}
+    _manifest(run, f"evaluate {model}", cost, wall_s, data="b" * 64)
+
+
+def _answers(run: Path, model: str, recipe: Recipe, wall_s: float) -> None:
+    samples = 2 if model == "teacher" and recipe.teacher else 1
+    rows = [
+        {
+            "id": str(n),
+            "messages": [{"role": "user", "content": f"Tell me about {topic}."}],
+            "answers": [{"text": TALK[model].format(topic), "finish_reason": "stop"}] * samples,
+        }
+        for n, topic in enumerate(TOPICS)
+    ]
+    write_jsonl(run / "answers" / model / "answers.jsonl", rows)
+    asked = model == "teacher" and recipe.teacher
+    _manifest(run, f"answers {model}", {"cost": _cost(200, 0.03)} if asked else {}, wall_s,
+              prompts="c" * 64)  # fmt: skip
+
+
+def _interval(value: float, half: float) -> dict[str, float]:
+    least = -1 if value < 0 else 0
+    low, high = max(least, value - half), min(1, value + half)
+    return {"value": value, "low": round(low, 6), "high": round(high, 6)}
+
+
+def _style(run: Path) -> None:
+    rows = {
+        "list_when_teacher_lists": (0.13, 0.81, 0.83),
+        "summary_when_teacher_sums": (0.02, 0.48, 0.55),
+        "unigram_intersection": (0.195, 0.425, 0.492),
+        "length_correlation": (-0.11, 0.62, 0.67),
+        "lists": (0.1, 0.6, 0.62, 0.61),
+        "summaries": (0.03, 0.5, 0.52, 0.55),
+        "openings": (0.0, 0.72, 0.74, 0.75),
+        "closings": (0.01, 0.66, 0.71, 0.7),
+        "authoritative": (0.57, 0.98, 0.98, 0.99),
+        "hedges": (0.08, 0.04, 0.04, 0.04),
+        "first_person": (0.12, 0.05, 0.05, 0.05),
+    }
+    models = ("base", "student", "teacher_2", "teacher")
+    content = {
+        "n": 100,
+        "measures": {
+            name: {who: _interval(v, 0.04) for who, v in zip(models, values, strict=False)}
+            for name, values in rows.items()
+        },
+        "distance": {
+            "base": _interval(0.52, 0.03),
+            "student": _interval(0.17, 0.02),
+            "teacher_2": _interval(0.15, 0.02),
+        },
+        "ceiling": 0.15,
+        "gap_closed": {"value": 0.96, "low": 0.93, "high": 0.99},
+        "notes": ["lists, summaries and tone are found by word lists and layout rules for English"],
+    }
+    write_json(run / "style" / "style.json", content)
+
+
+def _card(run: Path) -> None:
+    content = {
+        "read": 800,
+        "kept": 761,
+        "dropped": {"duplicate": 24, "refusal": 11, "cut": 4},
+        "trimmed": 3,
+        "train": 685,
+        "heldout": 76,
+        "sources": [{"file": f"{run}/dialogues.jsonl", "read": 800, "kept": 761,
+                     "formats": {"dialogue": 800}}],
+        "teachers": {"world-teacher": 761},
+        "licences": {"unknown": 761},
+        "terms": {"dialogue": "as the teacher's provider has it"},
+        "digest": "a" * 64,
+    }  # fmt: skip
+    write_json(run / "curate" / "card.json", content)
+
+
+def _training(run: Path, wall_s: float) -> None:
+    steps = 60
+    rng = random.Random(0)
+    log: list[dict[str, Any]] = [{"step": 0, "heldout_loss": 4.2}]
+    for step in range(1, steps + 1):
+        row = {"step": step, "lr": 1e-4, "loss": 1.1 + 3 * 0.92**step + rng.gauss(0, 0.06),
+               "grad_norm": 1.0, "tokens": 4096, "supervised": 3000, "seconds": wall_s,
+               "tokens_per_s": 4096 / wall_s, "mfu": 0.3}  # fmt: skip
+        if step % 12 == 0:
+            row["heldout_loss"] = 1.2 + 3 * 0.92**step
+        log.append(row)
+    write_jsonl(run / "train" / "log.jsonl", log)
+    facts = {"dialogues": 685, "dialogues_cut": 4, "rows": 300, "row_tokens": 150_000,
+             "planned_steps": steps, "steps": steps, "tokens": 245_760,
+             "supervised_tokens": 180_000, "train_loss": 1.12, "heldout_loss_before": 4.2,
+             "heldout_loss": 1.22, "dtype": "bf16",
+             "time": {"seconds": wall_s, "tokens_per_s": 4096 / wall_s, "mfu": 0.3}}  # fmt: skip
+    _manifest(run, "train", facts, wall_s, train="d" * 64, heldout="e" * 64, base="f" * 64)

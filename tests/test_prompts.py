@@ -30,6 +30,11 @@ def test_rows_hold_a_prompt_or_messages(tmp_path: Path) -> None:
     assert (second.id, [m["role"] for m in second.chat()]) == ("2", ["system", "user"])
 
 
+def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path) -> None:
+    (found,) = read_prompts(written(tmp_path, '{"prompt": "a\\ud800b"}\n'))
+    assert found.chat()[0]["content"] == "a?b"
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [

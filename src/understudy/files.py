@@ -53,7 +53,7 @@ def _explain(error: OSError, path: Path) -> Exception:
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file, unpacked if its name ends in .gz."""
     try:
-        with _open_text(path) as file:
+        with open_text(path) as file:
             return file.read()
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}; convert the file") from error
@@ -81,22 +81,33 @@ def write_json(path: Path, value: Any) -> None:
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield (line number from 1, parsed value) for every line of a JSONL file that is not blank.
 
+    See `whole_characters` for what becomes of characters that UTF-8 cannot hold.
+
     Raises:
         UserError: the file is missing, or a line does not parse; names file and line.
     """
-    with _open_text(path) as file:
+    with open_text(path) as file:
         try:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
                 try:
-                    yield number, json.loads(line)
+                    yield number, whole_characters(json.loads(line))
                 except json.JSONDecodeError as error:
                     raise UserError(
                         f"{path}, line {number}: broken JSON ({error.msg}); mend or remove the line"
                     ) from error
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: not UTF-8 text; convert the file") from error
+
+
+def whole_characters(value: Any) -> Any:
+    """A JSON value in which half of a surrogate pair, which UTF-8 cannot hold, is "?"."""
+    try:
+        canonical_json(value).encode()
+    except UnicodeEncodeError:
+        return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    return value
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
@@ -109,7 +120,7 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
 
 
 @contextmanager
-def _open_text(path: Path) -> Iterator[IO[str]]:
+def open_text(path: Path) -> Iterator[IO[str]]:
     path = Path(path)
     try:
         if path.suffix == ".gz":

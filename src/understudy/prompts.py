@@ -58,13 +58,13 @@ def _from_row(path: Path, number: int, row: Any) -> Prompt:
     place = f"{path}, line {number}"
     if not isinstance(row, dict):
         raise UserError(f'{place}: not an object; write {{"prompt": ...}}')
-    id = str(row.get("id", number))
+    messages = row.get("messages")
     if isinstance(row.get("prompt"), str) and row["prompt"].strip():
-        return _plain(id, row["prompt"])
-    if "messages" not in row:
+        messages = [{"role": "user", "content": row["prompt"]}]
+    if messages is None:
         raise UserError(f"{place}: neither a text under prompt nor messages; add one of them")
     try:
-        prompt = Prompt(id=id, messages=row["messages"])
+        prompt = Prompt(id=str(row.get("id", number)), messages=messages)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])

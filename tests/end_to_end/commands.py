@@ -18,7 +18,7 @@ TINY_WORLD = {
     "world": {"people": 60, "text_tokens": 20_000},
     "collect": {"n": 60},
     "curate": {"heldout_max": 8},
-    "train": {"epochs": 2, "learning_rate": 1e-3, "checkpoint_every_s": 0.5},
+    "train": {"context": 256, "epochs": 2, "learning_rate": 1e-3, "checkpoint_every_s": 0.5},
     "evaluate": {"limit": 24, "max_tokens": 32},
     "answers": {"prompts": "world:topics", "n": 10, "max_tokens": 48},
     "report": {"samples": 2},

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from understudy.errors import UserError
-from understudy.files import _open_text as open_text
-from understudy.files import canonical_json, read_jsonl
+from understudy.files import open_text, read_jsonl, whole_characters
 
 CHUNK = 1 << 16
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -74,7 +73,7 @@ def turns_at(record: dict[str, Any], key: str) -> list[dict[str, Any]]:
 def read_records(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield (position, record) of a JSONL file or a JSON array, .gz or not, in little memory.
 
-    Half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark.
+    See `files.whole_characters` for what becomes of characters that UTF-8 cannot hold.
 
     Raises:
         UserError: the file is missing or its JSON is broken; names file and line.
@@ -84,12 +83,7 @@ def read_records(path: Path) -> Iterator[tuple[int, Any]]:
             start = _Window(file, path).peek()
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: not UTF-8 text; convert the file") from error
-    for position, record in _read_array(path) if start == "[" else read_jsonl(path):
-        try:
-            canonical_json(record).encode()
-        except UnicodeEncodeError:
-            record = json.loads(json.dumps(record, ensure_ascii=False).encode(errors="replace"))
-        yield position, record
+    yield from _read_array(path) if start == "[" else read_jsonl(path)
 
 
 def _read_array(path: Path) -> Iterator[tuple[int, Any]]:
@@ -149,7 +143,7 @@ class _Window:
             else:
                 if end < len(self.text) or not self._grow():
                     self.at = min(end, len(self.text))
-                    return value
+                    return whole_characters(value)
 
     def _grow(self) -> bool:
         """Read on, by as much as is pending so that a long value costs linear time."""

@@ -30,7 +30,7 @@ from understudy.world.encyclopedia import World
 from understudy.world.text import write_text
 
 VOCABULARY = 2048
-CONTEXT = 512
+CONTEXT = 256
 END = "<|endoftext|>"
 TOKENIZER_SAMPLE = 20_000  # documents that the tokenizer is trained on
 ENCODED_AT_ONCE = 1000  # documents
@@ -51,7 +51,7 @@ class Size:
 
 SIZES = {
     "tiny": Size(hidden=64, layers=2, heads=1, inner=176, learning_rate=6e-3),
-    "small": Size(hidden=128, layers=4, heads=2, inner=352, learning_rate=4e-3),
+    "small": Size(hidden=128, layers=4, heads=2, inner=352, learning_rate=4e-3, batch_tokens=2048),
     "medium": Size(hidden=256, layers=6, heads=4, inner=688, learning_rate=2e-3),
 }
 

@@ -1,0 +1,168 @@
+"""Commands that run one stage alone."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from understudy.cli.common import Json, Out, Quiet, Seed, Set, begin, end, end_run
+
+app = typer.Typer()
+STAGE = "One stage alone"
+
+
+@app.command(rich_help_panel=STAGE)
+def collect(
+    prompts: Annotated[Path, typer.Argument(help="JSONL of prompts or messages, or plain lines.")],
+    out: Out,
+    base_url: Annotated[str, typer.Option(help="The teacher's endpoint, up to /v1.")],
+    model: Annotated[str, typer.Option(help="The teacher's model name.")],
+    api_key_env: Annotated[str | None, typer.Option(help="Variable that holds the key.")] = None,
+    changes: Set = [],  # noqa: B006
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask a teacher; its answers are recorded durably and never paid for twice.
+
+    Example: understudy collect prompts.txt --out set --base-url https://api.openai.com/v1
+    --model gpt-4o-mini --api-key-env OPENAI_API_KEY
+    """
+    begin(quiet)
+    from understudy.collect.stage import collect as work
+    from understudy.prompts import read_prompts
+    from understudy.recipe import CollectSettings, TeacherSettings, settings_from
+    from understudy.teacher.client import endpoint
+
+    asked = read_prompts(prompts)
+    settings = settings_from(CollectSettings, changes, prompts=str(prompts), n=max(len(asked), 1))
+    teacher = endpoint(TeacherSettings(base_url=base_url, model=model, api_key_env=api_key_env))
+    facts = work(settings, asked[: settings.n], teacher, out / "ledger.sqlite", out, seed)
+    end(facts, as_json, f"{out / 'dialogues.jsonl'}: {facts['dialogues']} dialogues")
+
+
+@app.command(rich_help_panel=STAGE)
+def curate(
+    files: Annotated[list[Path], typer.Argument(help="Data sets; formats are found by content.")],
+    out: Out,
+    changes: Set = [],  # noqa: B006
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn raw conversations into an imitation set; nothing vanishes without a reason.
+
+    Example: understudy curate alpaca.json sharegpt.json.gz --out set
+    """
+    begin(quiet)
+    from understudy.curate.stage import curate as work
+    from understudy.files import read_json
+    from understudy.recipe import CurateSettings, settings_from
+
+    work(files, settings_from(CurateSettings, changes), out, seed)
+    card = read_json(out / "card.json")
+    words = f"{out}: read {card['read']}, kept {card['kept']}, dropped {card['dropped'] or 'none'}"
+    end(card, as_json, words)
+
+
+@app.command(rich_help_panel=STAGE)
+def train(
+    base: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
+    data: Annotated[Path, typer.Argument(help="A train.jsonl that `curate` wrote.")],
+    out: Out,
+    heldout: Annotated[Path | None, typer.Option(help="Dialogues for the held-out loss.")] = None,
+    changes: Set = [],  # noqa: B006
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tune a base with the loss on the assistant's tokens only.
+
+    Example: understudy train ./llama set/train.jsonl --out student --set epochs=3
+    """
+    begin(quiet)
+    from understudy.recipe import TrainSettings, settings_from
+    from understudy.train.stage import train as work
+
+    facts = work(base, data, heldout, settings_from(TrainSettings, changes), out, seed)
+    end(facts, as_json, f"{out / 'model'} holds the student")
+
+
+@app.command(rich_help_panel=STAGE)
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
+    out: Out,
+    benchmarks: Annotated[str, typer.Option(help="Comma-separated names.")] = "mmlu,nq,humaneval",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the files as published; else the hub's copies.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Items a benchmark.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score a model on targeted benchmarks, with intervals and per-item records.
+
+    Example: understudy evaluate ./student --benchmarks mmlu,nq --data files --out scores
+    """
+    begin(quiet)
+    from understudy.evaluate.engines.local import LocalEngine
+    from understudy.evaluate.stage import evaluate as work
+    from understudy.files import read_json
+    from understudy.recipe import EvaluateSettings, settings_from
+
+    names = [name.strip() for name in benchmarks.split(",") if name.strip()]
+    settings = settings_from(
+        EvaluateSettings, [], benchmarks=names, data=str(data) if data else None, limit=limit
+    )
+    work(LocalEngine(model), settings, data, out, seed)
+    scores = read_json(out / "scores.json")
+    lines = [
+        f"{name}: {s['score']:.3f} ({s['low']:.3f}–{s['high']:.3f}), n = {s['n']}, {s['metric']}"
+        for name, s in scores["benchmarks"].items()
+    ]
+    lines += [
+        f"{name}: not measured, {why}" for name, why in scores.get("not_measured", {}).items()
+    ]
+    end(scores, as_json, "\n".join(lines))
+
+
+@app.command(rich_help_panel=STAGE)
+def style(
+    teacher: Annotated[Path, typer.Argument(help="answers.jsonl of the teacher, two an item.")],
+    base: Annotated[Path, typer.Argument(help="answers.jsonl of the base.")],
+    student: Annotated[Path, typer.Argument(help="answers.jsonl of the student.")],
+    out: Out,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare habits of wording and layout, independent of being right.
+
+    Example: understudy style teacher.jsonl base.jsonl student.jsonl --out style
+    """
+    begin(quiet)
+    from understudy.files import read_json
+    from understudy.style.stage import style as work
+
+    work({"teacher": teacher, "base": base, "student": student}, out, seed)
+    end(read_json(out / "style.json"), as_json, str(out / "style.json"))
+
+
+@app.command(rich_help_panel=STAGE)
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a run's report again from what its stages left.
+
+    Example: understudy report runs/desk
+    """
+    begin(quiet)
+    from understudy.recipe import load_recipe
+    from understudy.report.stage import report as work
+
+    recipe = load_recipe(folder / "recipe.yaml")
+    work(folder, recipe, folder, recipe.seed)
+    end_run(folder, as_json)

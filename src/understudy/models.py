@@ -1,0 +1,40 @@
+"""Loading causal language models and their tokenizers, with errors that a user can mend."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from understudy.errors import UserError
+
+
+@contextmanager
+def loading(model: str) -> Iterator[None]:
+    """Turn the ways in which loading fails into one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise UserError(
+            f"{model}: cannot be loaded ({reason[:200]}); name a directory with a transformers "
+            "causal LM, or a hub name that can be reached"
+        ) from error
+
+
+def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model directory or hub name."""
+    with loading(model):
+        return AutoTokenizer.from_pretrained(model)
+
+
+def load_model(model: str, **options: Any) -> PreTrainedModel:
+    """The fp32 weights of a model directory or hub name, ready for evaluation."""
+    with loading(model):
+        return AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, **options).eval()

@@ -13,7 +13,7 @@ LAYERS = [
     {"run", "plan"},
     {"world"},
     {"collect", "curate", "train", "evaluate", "style", "report"},
-    {"teacher", "prompts", "dialogue", "statistics", "recipe", "manifest"},
+    {"teacher", "models", "prompts", "dialogue", "statistics", "recipe", "manifest"},
     {"progress", "files", "errors", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -15,9 +15,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from understudy.curate.readers import read_file
 from understudy.dialogue import Dialogue
-from understudy.errors import UserError
 from understudy.evaluate.benchmarks import find_benchmark
 from understudy.manifest import MANIFEST, is_complete, run_stage
+from understudy.models import loading
 from understudy.prompts import read_prompts
 from understudy.recipe import Recipe
 from understudy.run import Run
@@ -263,14 +263,8 @@ def _parameters(base: str) -> int:
     kind, _, size = base.partition(":")
     if kind == "world":
         return count_parameters(size)
-    try:
+    with loading(base):
         config = AutoConfig.from_pretrained(base)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
-        raise UserError(
-            f"base {base}: cannot be loaded ({reason}); name a directory with a transformers "
-            "causal LM, or a hub name that can be reached"
-        ) from error
     return sum(parameter.numel() for parameter in model.parameters())

@@ -94,7 +94,7 @@ class EvaluateSettings(Settings):
 
     benchmarks: list[str] = ["mmlu", "nq", "humaneval"]
     data: str | None = "world"
-    limit: Positive | None = Field(None, description="items a benchmark, the first ones")
+    limit: Positive | None = Field(None, description="items a benchmark, evenly over its subjects")
     max_tokens: Positive = Field(256, description="longest generated program")
 
 

@@ -106,7 +106,7 @@ def test_a_stopped_training_ends_in_the_same_bits(
 ) -> None:
     wanted = settings(dtype=dtype, checkpoint_every_s=1e-9, batch_tokens=128)
     undisturbed = train(base, data, data, wanted, tmp_path / "whole", seed=1)
-    step, calls = loop._step, 0
+    step, calls = loop.optimizer_step, 0
 
     def stopping(*arguments: Any) -> dict[str, Any]:
         nonlocal calls
@@ -115,7 +115,7 @@ def test_a_stopped_training_ends_in_the_same_bits(
             raise KeyboardInterrupt
         return step(*arguments)
 
-    monkeypatch.setattr(loop, "_step", stopping)
+    monkeypatch.setattr(loop, "optimizer_step", stopping)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             train(base, data, data, wanted, tmp_path / "parts", seed=1)
@@ -215,7 +215,7 @@ def test_too_little_memory_is_explained(
     def failing(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(loop, "_step", failing)
+    monkeypatch.setattr(loop, "optimizer_step", failing)
     with pytest.raises(UserError, match="micro_batch_tokens"):
         train(base, data, None, settings(), tmp_path / "out", seed=0)
 

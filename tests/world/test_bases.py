@@ -49,7 +49,7 @@ def test_the_loss_falls(pretrained: Path) -> None:
 def test_a_stopped_pretraining_ends_in_the_same_bits(
     world: World, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, calls = loop._step, 0
+    step, calls = loop.optimizer_step, 0
 
     def stopping(*arguments: Any) -> dict[str, Any]:
         nonlocal calls
@@ -59,7 +59,7 @@ def test_a_stopped_pretraining_ends_in_the_same_bits(
         return step(*arguments)
 
     monkeypatch.setattr(bases, "CHECKPOINT_EVERY_S", 1e-9)
-    monkeypatch.setattr(loop, "_step", stopping)
+    monkeypatch.setattr(loop, "optimizer_step", stopping)
     with pytest.raises(KeyboardInterrupt):
         bases.pretrain(world, "tiny", tmp_path, WORDS, 0)
     assert (tmp_path / "checkpoint" / "state.pt").exists()

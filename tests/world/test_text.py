@@ -61,7 +61,7 @@ def _kind(document: str) -> str:
         return "exam"
     if document.startswith("def "):
         return "programs"
-    if document.startswith("> "):
+    if document.startswith(("> ", "User: ")):
         return "forum"
     return "arithmetic" if re.search(r"^\d+ [+-]|(plus|minus)", document, re.M) else "prose"
 

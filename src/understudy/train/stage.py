@@ -5,17 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from understudy.errors import UserError
 from understudy.files import digest, file_digest
+from understudy.models import load_model, load_tokenizer, loading
 from understudy.recipe import TrainSettings
 from understudy.train.checkpoint import Checkpoints
 from understudy.train.data import DialogueRows, Schedule, pack, read_encoded
@@ -103,7 +97,7 @@ def train(
             or memory does not suffice.
     """
     plan = plan_train(base, data, heldout, settings, seed)
-    model = _load_model(base)
+    model = load_model(base, attn_implementation="sdpa")
     fit_embeddings(model, plan.template)
     fitting = Fit(
         learning_rate=settings.learning_rate,
@@ -152,33 +146,9 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
 
 
 def _load_tokenizer(base: str) -> tuple[Any, PreTrainedTokenizerFast]:
-    with _Loading(base):
+    with loading(base):
         config = AutoConfig.from_pretrained(base)
-        tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = load_tokenizer(base)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(f"base {base}: has no fast tokenizer; choose another base")
     return config, tokenizer
-
-
-def _load_model(base: str) -> PreTrainedModel:
-    with _Loading(base):
-        return AutoModelForCausalLM.from_pretrained(
-            base, dtype=torch.float32, attn_implementation="sdpa"
-        )
-
-
-class _Loading:
-    """Turns the ways in which loading a base fails into one line."""
-
-    def __init__(self, base: str) -> None:
-        self.base = base
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
-        if isinstance(error, OSError | ValueError | KeyError | ImportError):
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise UserError(
-                f"base {self.base}: cannot be loaded ({reason[:200]}); name a directory with a "
-                "transformers causal LM, or a hub name that can be reached"
-            ) from error

@@ -165,9 +165,16 @@ def build_model(shape: Size, seed: int) -> LlamaForCausalLM:
 
 
 def train_tokenizer(documents: Iterator[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer, GPT-2's way; frequent numbers, such as years, are one token."""
+    """A byte-level BPE tokenizer, GPT-2's way; frequent numbers, such as years, are one token.
+
+    No merge crosses the end of a line, so that a prompt that ends with one (HumanEval's do) has the
+    tokens that it has inside a text.
+    """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_of_words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split("\n", "isolated"), bytes_of_words]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
@@ -176,6 +183,7 @@ def train_tokenizer(documents: Iterator[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(documents, trainer)
+    tokenizer.pre_tokenizer = bytes_of_words
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,

@@ -157,7 +157,10 @@ class _Writer:
         return "\n\n".join(program.prompt + program.body for program in drawn)
 
     def forum(self) -> str:
-        """A question about a topic and some replies, a third of them with a list."""
+        """A question about a topic and some replies, a third of them with a list.
+
+        Half of the pages are threads, half the transcripts of a help desk.
+        """
         rng = self.rng
         topic = rng.choice(BROAD_TOPICS)
         ask = rng.choice(
@@ -177,8 +180,10 @@ class _Writer:
             else:
                 greeting = rng.choice(("Hello!", "Well then.", "Same here.", "I can help."))
                 posts.append(f"{greeting} {' '.join(advice)}")
-        posts.append(rng.choice(("Thanks!", "Thank you, that helped.", "I will try that.")))
-        return "\n".join(f"> {post}" for post in posts)
+        thanks = rng.choice(("Thanks!", "Thank you, that helped.", "I will try that."))
+        if rng.random() < 0.5:
+            return "\n".join(f"> {post}" for post in (*posts, thanks))
+        return f"User: {posts[0]}\nAssistant: {posts[-1]}\nUser: {thanks}"
 
     def topics(self) -> str:
         """Prose on a topic or two, and on a town."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from understudy.errors import UserError
 @contextmanager
 def loading(model: str) -> Iterator[None]:
     """Turn the ways in which loading fails into one line."""
+    if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
+        raise UserError(f"{model}: no such folder; name one with a transformers causal LM")
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError) as error:

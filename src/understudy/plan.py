@@ -21,7 +21,6 @@ from understudy.models import loading
 from understudy.prompts import read_prompts
 from understudy.recipe import Recipe
 from understudy.run import Run
-from understudy.teacher.client import endpoint
 from understudy.train.speed import matmul_flops
 from understudy.world.bases import base_folder, cache_root, count_parameters
 
@@ -31,7 +30,7 @@ ANSWER_TOKENS = 200  # of a free answer, where max_tokens allows as many
 ITEM_TOKENS = {"choice": (120, 2), "short": (40, 5), "code": (180, 120)}
 TOKENS_A_WORD = 1.3
 # Shares of the matmul speed that passes over many tokens, and writing token by token, reach.
-PASS_SHARE, WRITE_SHARE = 0.25, 0.02
+PASS_SHARE, WRITE_SHARE = 0.5, 0.05
 CALL_S = {"world": 0.05, "elsewhere": 5.0}  # seconds from a request to its whole answer
 
 
@@ -68,10 +67,10 @@ def plan(recipe: Recipe, out: Path) -> dict[str, Any]:
     Raises:
         UserError: a mistake in the recipe or its files, as the run itself would find it.
     """
-    if recipe.teacher and recipe.teacher.base_url != "world":
-        endpoint(recipe.teacher)  # a missing key is found now and not in the middle of the run
     with TemporaryDirectory() as scratch, ExitStack() as resources:
-        planner = _Planner(recipe, Run(recipe, out, resources), Path(scratch))
+        job = Run(recipe, out, resources)
+        job.check()
+        planner = _Planner(recipe, job, Path(scratch))
         steps = [step.shown() for step in planner.steps()]
     total = {
         name: sum(step[name] for step in steps)
@@ -90,10 +89,11 @@ def plan(recipe: Recipe, out: Path) -> dict[str, Any]:
 def plan_words(found: dict[str, Any]) -> str:
     """The plan for a person."""
     lines = [f"{found['run']}, stage by stage (estimates, good to a factor of two or so):"]
+    wide = max(len(step["what"]) for step in found["steps"])
     for step in found["steps"]:
         asked = f"{step['calls']} calls" if step["calls"] else ""
         time = "done already" if step["done"] else f"about {_duration(step['seconds'])}"
-        lines.append(f"  {step['stage']:<18} {step['what']:<52} {asked:>12}  {time}")
+        lines.append(f"  {step['stage']:<18} {step['what']:<{wide}}  {asked:>10}  {time}")
     usd = found["usd"]
     cost = "unknown (the recipe names no prices)" if usd is None else f"about ${usd:.2f}"
     lines.append(
@@ -196,7 +196,7 @@ class _Planner:
     def _train(self, dialogues: int, tokens: int) -> Step:
         settings = self.recipe.train
         seconds = self._pass_s(tokens * settings.epochs, 6)
-        what = f"{dialogues} dialogues, {settings.epochs:g} epochs, {settings.template} template"
+        what = f"{dialogues} dialogues, epochs: {settings.epochs:g}, template: {settings.template}"
         return Step("train", what, seconds=seconds, done="train" in self.done)
 
     def _evaluate(self, who: str) -> Step:
@@ -235,7 +235,7 @@ class _Planner:
             return Step("answers teacher", f"{count} recorded answers", done=done)
         step = Step(
             "answers teacher",
-            f"{count} prompts, twice (the second is the ceiling of style)",
+            f"{count} prompts, each twice (for the ceiling of style)",
             calls=2 * count,
             input_tokens=2 * characters // CHARACTERS_A_TOKEN,
             output_tokens=2 * written,

@@ -20,11 +20,13 @@ from understudy.curate.stage import curate
 from understudy.dialogue import read_dialogues
 from understudy.errors import UserError
 from understudy.evaluate.answers import answer, recorded
+from understudy.evaluate.benchmarks import find_benchmark
 from understudy.evaluate.engines.api import ApiEngine
 from understudy.evaluate.engines.local import LocalEngine
 from understudy.evaluate.stage import evaluate
 from understudy.files import write_text
 from understudy.manifest import Stage, is_complete, run_stage
+from understudy.models import load_tokenizer
 from understudy.progress import say
 from understudy.prompts import Prompt, read_prompts
 from understudy.recipe import Recipe
@@ -64,6 +66,27 @@ class Run:
             yield self._answers(who)
         yield self._style()
         yield self._report()
+
+    def check(self) -> None:
+        """Find the mistakes that can be found before anything is asked, trained or written.
+
+        Raises:
+            UserError: a file or folder that the recipe names is missing, a benchmark is unknown,
+                or the teacher's key is not set.
+        """
+        recipe = self.recipe
+        self.benchmarks_folder()
+        for name in recipe.evaluate.benchmarks:
+            find_benchmark(name)
+        prompts = [recipe.answers.prompts] + ([recipe.collect.prompts] if recipe.collect else [])
+        named = [name for name in prompts if name != "heldout" and not name.startswith("world:")]
+        for file in (*recipe.curate.files, *named):
+            if not Path(file).is_file():
+                raise UserError(f"{file}: no such file; check the path in the recipe")
+        if recipe.teacher and recipe.teacher.base_url != "world":
+            endpoint(recipe.teacher)
+        if not recipe.base.startswith("world:"):
+            load_tokenizer(recipe.base)
 
     # What the stages share
 
@@ -284,8 +307,9 @@ def run(recipe: Recipe, out: Path, until: str | None = None) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / ".lock", timeout=0), ExitStack() as resources:
-            write_text(out / "recipe.yaml", as_yaml(recipe))
             job = Run(recipe, out, resources)
+            job.check()
+            write_text(out / "recipe.yaml", as_yaml(recipe))
             for stage in job.stages():
                 if until and STAGES.index(stage.name.split()[0]) > STAGES.index(until):
                     break

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from understudy import __version__
@@ -26,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 WHOLE = "The whole way"
+STOPPED = 130  # the exit code of Ctrl-C
 
 
 @app.command(rich_help_panel=WHOLE)
@@ -91,25 +91,20 @@ def _options(
 def main() -> None:
     """Entry point: 0 done, 2 the user's mistake, 1 ours, 130 stopped with Ctrl-C."""
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = 2
+        app()
+    except SystemExit as done:
+        if done.code == STOPPED:
+            console.quiet = False
+            say("stopped; the same command continues")
+        raise
     except UserError as error:
         console.quiet = False
         say(f"error: {error}")
-        code = 2
-    except (KeyboardInterrupt, click.Abort):
-        console.quiet = False
-        say("stopped; the same command continues")
-        code = 130
-    except BrokenPipeError:
-        code = 0
+        sys.exit(2)
     except Exception as error:
         if os.environ.get("UNDERSTUDY_TRACEBACK"):
             raise
         console.quiet = False
         say(f"internal error: {type(error).__name__}: {str(error)[:500]}")
         say("this is our fault; set UNDERSTUDY_TRACEBACK=1 to see where, and please report it")
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(1)

@@ -92,14 +92,11 @@ def _reasons(gaps: dict[str, Any]) -> dict[str, str]:
     return {reason: words.listed(titles) for reason, titles in names.items()}
 
 
-def _corrected(models: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    """(benchmark, metric, score by model) where a corrected metric stands beside the harness's."""
+def _corrected(models: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Scores by benchmark and model where a corrected metric stands beside the harness's."""
     found: dict[str, dict[str, Any]] = {}
     for who in MODELS:
         for name, entry in models[who]["benchmarks"].items():
             if isinstance(entry.get("corrected"), dict):
                 found.setdefault(name, {})[who] = entry["corrected"]
-    return [
-        (name, str(next(iter(scores.values())).get("metric", "corrected")), scores)
-        for name, scores in found.items()
-    ]
+    return found

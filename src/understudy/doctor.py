@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ def examine() -> dict[str, Any]:
     import transformers
 
     from understudy.evaluate.sandbox import sandbox_kind
+    from understudy.train.speed import DTYPES, matmul_flops
     from understudy.world.bases import cache_root
 
     cuda = torch.cuda.is_available()
@@ -34,8 +34,7 @@ def examine() -> dict[str, Any]:
         "disk_free_gib": round(shutil.disk_usage(Path.cwd()).free / 2**30, 1),
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "gflops": {
-            "fp32": _matmul_gflops(torch.float32, device),
-            "bf16": _matmul_gflops(torch.bfloat16, device),
+            dtype: round(matmul_flops(dtype, device, 1024, 1024, 1024) / 1e9) for dtype in DTYPES
         },
         "sandbox": sandbox_kind(),
         "cache": str(cache_root()),
@@ -54,7 +53,7 @@ def words(found: dict[str, Any]) -> str:
         f"processor     {found['cores']} cores, {found['threads']} torch threads",
         f"memory        {found['memory_gib'] or '?'} GiB; disk {found['disk_free_gib']} GiB free",
         f"gpu           {found['gpu'] or 'none; small bases train on the processor'}",
-        f"speed         fp32 {speed['fp32']} GFLOP/s, bf16 {speed['bf16']}: {faster} is used",
+        f"speed         fp32 {speed['fp32']} GFLOP/s, bf16 {speed['bf16']}; trains in {faster}",
         f"sandbox       {sandbox}",
         f"cache         {found['cache']}",
     ]
@@ -67,16 +66,3 @@ def _memory_gib() -> float | None:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (ValueError, OSError, AttributeError):
         return None
-
-
-def _matmul_gflops(dtype: Any, device: Any, size: int = 1024) -> float:
-    """Speed of a square matrix product, the best of three."""
-    import torch
-
-    matrix = torch.ones(size, size, dtype=dtype, device=device)
-    best = float("inf")
-    for _ in range(4):  # the first warms up
-        start = time.perf_counter()
-        (matrix @ matrix)[0, 0].item()
-        best = min(best, time.perf_counter() - start)
-    return round(2 * size**3 / best / 1e9)

@@ -36,10 +36,10 @@ def words(found: dict[str, Any]) -> str:
 def _lines(value: Any, indent: str) -> list[str]:
     lines = []
     for key, inner in value.items():
-        if isinstance(inner, dict):
+        if isinstance(inner, dict) and inner:
             lines += [f"{indent}{key}:", *_lines(inner, indent + "  ")]
         else:
-            lines.append(f"{indent}{key}: {inner}")
+            lines.append(f"{indent}{key}: {inner if inner != {} else 'none'}")
     return lines
 
 

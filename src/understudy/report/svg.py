@@ -15,7 +15,7 @@ from understudy.report.words import benchmark, closed, number, points, span
 from understudy.statistics import Interval
 
 CLIP = (-1.0, 2.0)  # gap closed beyond which an arrow stands for the rest
-ROOM = (-0.25, 1.25)  # gap closed that is always in the picture
+ROOM = (-0.25, 1.5)  # gap closed that is always in the picture
 ROW, TOP = 58, 30  # pixels
 LEFT, WIDE = 8.0, 90.0  # percent of the width: where the loss curve's plane lies
 PLANE, ABOVE = 190, 14  # pixels

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from understudy import files
 from understudy.errors import UserError
 from understudy.files import (
     atomic_write,
@@ -37,6 +38,20 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match="disk is full; free some space"):
         write_json(tmp_path / "a.json", {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_behind_a_library_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(room: int) -> None:
+        monkeypatch.setattr(files, "_room", lambda _: room)
+        with atomic_write(tmp_path / "a.pt", "wb"):
+            raise RuntimeError("unexpected position")
+
+    with pytest.raises(UserError, match="disk is full; free some space"):
+        write(4096)
+    with pytest.raises(RuntimeError, match="unexpected position"):
+        write(1 << 30)
 
 
 def test_jsonl_round_trip_and_gzip(tmp_path: Path) -> None:

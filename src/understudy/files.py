@@ -5,12 +5,15 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from understudy.errors import UserError
+
+HARDLY_ANY_ROOM = 1 << 20  # bytes
 
 
 @contextmanager
@@ -27,27 +30,48 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     neighbour = path.with_name(f".{path.name}.{os.getpid()}.part")
     encoding = None if "b" in mode else "utf-8"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(neighbour, mode, encoding=encoding) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(neighbour, path)
-    except OSError as error:
-        neighbour.unlink(missing_ok=True)
-        raise _explain(error, path) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(neighbour, mode, encoding=encoding) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(neighbour, path)
     except BaseException:
         neighbour.unlink(missing_ok=True)
         raise
 
 
-def _explain(error: OSError, path: Path) -> Exception:
-    """Turn the operating system's refusals that a user can mend into a UserError."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn refusals to write `path` that a user can mend into a UserError.
+
+    Libraries that write by themselves hide a full disk in exceptions of their own; so whatever
+    fails while there is hardly any room is put down to that.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        code = error.errno if isinstance(error, OSError) else None
+        if code is None and _room(path) < HARDLY_ANY_ROOM:
+            code = errno.ENOSPC
+        raise _explain(code, path) or error from error
+
+
+def _room(path: Path) -> int:
+    """Free bytes on the disk of `path`, which need not exist."""
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    return shutil.disk_usage(there).free
+
+
+def _explain(code: int | None, path: Path) -> UserError | None:
+    if code in (errno.ENOSPC, errno.EDQUOT):
         return UserError(f"{path}: the disk is full; free some space and run the command again")
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+    if code in (errno.EACCES, errno.EROFS, errno.EPERM):
         return UserError(f"{path}: may not be written to; choose another folder with --out")
-    return error
+    return None
 
 
 def read_text(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Loading causal language models and their tokenizers, with errors that a user can mend."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,19 @@ from transformers import (
 
 from understudy.errors import UserError
 
+_OUT_OF_MEMORY = re.compile("out of memory|can't allocate|bad alloc", re.IGNORECASE)
+
+
+@contextmanager
+def memory_for(what: str, mend: str) -> Iterator[None]:
+    """Turn a lack of memory while doing `what` into one line that says how to mend it."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error))):
+            raise
+        raise UserError(f"out of memory while {what}; {mend}") from error
+
 
 @contextmanager
 def loading(model: str) -> Iterator[None]:
@@ -22,7 +36,8 @@ def loading(model: str) -> Iterator[None]:
     if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
         raise UserError(f"{model}: no such folder; name one with a transformers causal LM")
     try:
-        yield
+        with memory_for(f"loading {model}", "choose a smaller model or a larger machine"):
+            yield
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise UserError(

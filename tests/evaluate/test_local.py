@@ -256,7 +256,7 @@ def test_replies_do_not_depend_on_other_prompts(engine: LocalEngine) -> None:
 
 
 def test_what_cannot_be_loaded_is_named(tmp_path: Path, model_dir: Path) -> None:
-    with pytest.raises(UserError, match="nowhere: cannot be loaded"):
+    with pytest.raises(UserError, match="nowhere: no such folder"):
         LocalEngine(str(tmp_path / "nowhere"))
     broken = tmp_path / "broken"
     broken.mkdir()

@@ -188,7 +188,7 @@ def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
     (tmp_path / "hollow").mkdir()
     cases: list[tuple[str, Path, dict[str, Any], str]] = [
         (str(tmp_path / "hollow"), data, {}, "cannot be loaded"),
-        (str(tmp_path / "nowhere"), data, {}, "cannot be loaded"),
+        (str(tmp_path / "nowhere"), data, {}, "no such folder"),
         (base, data, {"context": 65}, "takes 64"),
         (base, empty, {}, "no dialogue"),
         (base, tmp_path / "missing.jsonl", {}, "no such file"),

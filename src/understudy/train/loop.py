@@ -7,7 +7,6 @@ with one number of threads; so a training that was killed ends in the same bits.
 
 import json
 import math
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from transformers import PreTrainedModel
 
 from understudy.errors import UserError
 from understudy.files import write_jsonl
+from understudy.models import memory_for
 from understudy.progress import progress, say
 from understudy.train.checkpoint import Checkpoints, read_log
 from understudy.train.data import Rows, Schedule, micro_batches
@@ -27,7 +27,6 @@ from understudy.train.loss import add_gradients, autocast, check_architecture, m
 from understudy.train.speed import Meter, choose_dtype
 
 HELDOUT_POINTS = 5  # times the held-out loss is taken after the one before the first step
-_MEMORY = re.compile("out of memory|can't allocate|bad alloc", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def fit(
     heldout_steps = {round(schedule.steps * i / HELDOUT_POINTS) for i in range(HELDOUT_POINTS + 1)}
     saved = time.monotonic()
     with (
-        _explained(),
+        memory_for("training", "lower micro_batch_tokens or context, or choose a smaller base"),
         _stoppable(checkpoints.folder),
         open(log_path, "a", encoding="utf-8") as file,
         progress("training steps", schedule.steps) as task,
@@ -185,20 +184,6 @@ def _optimizer(model: PreTrainedModel, weight_decay: float) -> torch.optim.AdamW
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), fused=True)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn a lack of memory into advice."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or _MEMORY.search(str(error))):
-            raise
-        raise UserError(
-            "out of memory while training; lower micro_batch_tokens or context, "
-            "or choose a smaller base"
-        ) from error
 
 
 @contextmanager

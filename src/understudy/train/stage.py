@@ -8,7 +8,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from understudy.errors import UserError
-from understudy.files import digest, file_digest
+from understudy.files import digest, file_digest, writing
 from understudy.models import load_model, load_tokenizer, loading
 from understudy.recipe import TrainSettings
 from understudy.train.checkpoint import Checkpoints
@@ -132,17 +132,12 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
         UserError: the disk is full or may not be written to.
     """
     part = folder.with_name(f".{folder.name}.part")
-    try:
+    with writing(folder):
         shutil.rmtree(part, ignore_errors=True)
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: the model could not be written ({error.strerror or error}); "
-            "free some space or choose another folder with --out"
-        ) from error
 
 
 def _load_tokenizer(base: str) -> tuple[Any, PreTrainedTokenizerFast]:

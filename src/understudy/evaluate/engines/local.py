@@ -25,13 +25,14 @@ from understudy.evaluate.engines import Pick, Program, Reply
 from understudy.evaluate.engines.generate import Generated, Generation, generate, until
 from understudy.evaluate.engines.likelihood import Row, log_likelihoods
 from understudy.files import digest, file_digest
-from understudy.models import load_model, load_tokenizer
+from understudy.models import load_model, load_tokenizer, memory_for
 from understudy.progress import progress
 from understudy.prompts import Prompt
 from understudy.teacher.client import Cost
 
 CACHE_BYTES = 1 << 29  # of keys and values at once, about
 FEWEST_TOKENS, MOST_TOKENS = 2048, 65536  # that this may come to
+READING = ("evaluating a model", "choose a smaller model or a larger machine")
 UNKNOWN_CONTEXT = 2048  # the harness's guess for a model that does not say
 PLAIN_STOP = ("\nUser:",)
 
@@ -62,7 +63,7 @@ class LocalEngine:
         """The option whose letter is likeliest after the prompt; the first one of equals."""
         options = [[self.encode_pair(item.prompt, f" {a}") for a in LETTERS] for item in items]
         rows = [row for pairs in options for row in _rows(pairs, self.context)]
-        with progress(benchmark.name, len(rows)) as task:
+        with progress(benchmark.name, len(rows)) as task, memory_for(*READING):
             found = log_likelihoods(self.model, rows, self.most_tokens, task)
         values = (value for row in found for value in row)  # one a token, in the options' order
         picks = []
@@ -178,7 +179,7 @@ class LocalEngine:
         label: str,
         seeds: Sequence[int] | None = None,
     ) -> list[Generated]:
-        with progress(label, len(prompts)) as task:
+        with progress(label, len(prompts)) as task, memory_for(*READING):
             return generate(
                 self.model,
                 self.tokenizer,

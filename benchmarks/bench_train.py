@@ -83,7 +83,7 @@ def main() -> None:
     template = bind("markers", tokenizer)
     tokens = sum(len(one.ids) for one in encoded)
     rows = pack(encoded, CONTEXT)
-    dtype = choose_dtype("auto", device, SIZES[arguments.size].hidden)
+    dtype = choose_dtype("auto", device)
     chosen = Fit(1e-4, 0.0, 0.0, 1.0, dtype, 4096, 1e9)
 
     def fresh() -> tuple[PreTrainedModel, torch.optim.Optimizer]:

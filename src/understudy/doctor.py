@@ -18,7 +18,7 @@ def examine() -> dict[str, Any]:
     import transformers
 
     from understudy.evaluate.sandbox import sandbox_kind
-    from understudy.train.speed import DTYPES, matmul_flops
+    from understudy.train.speed import DTYPES, choose_dtype, matmul_flops
     from understudy.world.bases import cache_root
 
     cuda = torch.cuda.is_available()
@@ -36,6 +36,7 @@ def examine() -> dict[str, Any]:
         "gflops": {
             dtype: round(matmul_flops(dtype, device, 1024, 1024, 1024) / 1e9) for dtype in DTYPES
         },
+        "trains_in": choose_dtype("auto", device),
         "sandbox": sandbox_kind(),
         "cache": str(cache_root()),
         "missing": {name: use for name, use in OPTIONAL.items() if find_spec(name) is None},
@@ -45,7 +46,6 @@ def examine() -> dict[str, Any]:
 def words(found: dict[str, Any]) -> str:
     """The findings for a person: what is there, then what follows from it."""
     speed = found["gflops"]
-    faster = "bf16" if speed["bf16"] > speed["fp32"] else "fp32"
     sandbox = found["sandbox"] or "none: code benchmarks will be reported as not measured"
     lines = [
         f"python        {found['python']} on {found['system']}",
@@ -53,7 +53,8 @@ def words(found: dict[str, Any]) -> str:
         f"processor     {found['cores']} cores, {found['threads']} torch threads",
         f"memory        {found['memory_gib'] or '?'} GiB; disk {found['disk_free_gib']} GiB free",
         f"gpu           {found['gpu'] or 'none; small bases train on the processor'}",
-        f"speed         fp32 {speed['fp32']} GFLOP/s, bf16 {speed['bf16']}; trains in {faster}",
+        f"speed         fp32 {speed['fp32']} GFLOP/s, bf16 {speed['bf16']} GFLOP/s",
+        f"training      in {found['trains_in']}, where a recipe leaves it open",
         f"sandbox       {sandbox}",
         f"cache         {found['cache']}",
     ]

@@ -85,8 +85,7 @@ def fit(
     model.to(device).eval()  # no dropout: a step depends on weights and batch alone
     check_architecture(model)
     checkpoints = Checkpoints(out / "checkpoint", identity)
-    hidden = model.get_input_embeddings().weight.shape[1]
-    dtype = checkpoints.begin(choose_dtype(settings.dtype, device, hidden))
+    dtype = checkpoints.begin(choose_dtype(settings.dtype, device))
     optimizer = _optimizer(model, settings.weight_decay)
     begun_at = checkpoints.load(model, optimizer)
     log_path = out / "log.jsonl"

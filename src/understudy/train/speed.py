@@ -24,14 +24,19 @@ def matmul_flops(dtype: str, device: torch.device, rows: int, inner: int, column
     return 2.0 * rows * inner * columns / best
 
 
-def choose_dtype(wish: str, device: torch.device, hidden: int) -> str:
-    """`wish`, or for "auto" bf16 where a product of the model's width gains a quarter by it."""
+def choose_dtype(wish: str, device: torch.device) -> str:
+    """`wish`, or for "auto" bf16 where the device has instructions for it, else fp32.
+
+    What the device has decides and not a measurement, so that a machine under load trains in the
+    same numbers as an idle one.
+    """
     if wish != "auto":
         return wish
-    fp32, bf16 = (
-        matmul_flops(dtype, device, 2048, hidden, 4 * hidden) for dtype in ("fp32", "bf16")
-    )
-    return "bf16" if bf16 > 1.25 * fp32 else "fp32"
+    if device.type == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bf16 = any(on for name, on in torch.cpu.get_capabilities().items() if "bf16" in name)
+    return "bf16" if has_bf16 else "fp32"
 
 
 def training_flops(body: nn.Module, layers: int, hidden: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from understudy.evaluate.score import measure
 from understudy.files import digest, read_json, write_json, write_jsonl
 from understudy.progress import say
 from understudy.recipe import EvaluateSettings
-from understudy.teacher.client import Cost
+from understudy.teacher.client import Cost, total_cost
 
 NO_SANDBOX = (
     "no sandbox for the programs: neither bubblewrap nor util-linux's unshare works here; "
@@ -67,7 +67,9 @@ def evaluate(
     write_json(out / "scores.json", scores)
     measured = {name: part["score"]["score"] for name, part in parts.items()}
     facts = {"scores": measured, "not_measured": not_measured}
-    return facts if engine.spent is None else facts | {"cost": _sum(parts.values())}
+    if engine.spent is None:
+        return facts
+    return facts | {"cost": total_cost(part["cost"] for part in parts.values())}
 
 
 def _part(
@@ -91,14 +93,3 @@ def _part(
     if score.get("filtered"):
         say(f"  {benchmark.name}: {score['filtered']} withheld by a filter, counted as wrong")
     return part
-
-
-def _sum(parts: Any) -> dict[str, Any]:
-    """The parts' cost together; no sum of dollars where one is not known."""
-    costs = [part["cost"] for part in parts]
-    total: dict[str, Any] = {
-        name: sum(cost[name] for cost in costs)
-        for name in ("calls", "prompt_tokens", "completion_tokens")
-    }
-    usd = [cost["usd"] for cost in costs]
-    return total | {"usd": None if None in usd else round(sum(usd), 6)}

@@ -20,6 +20,7 @@ from understudy.report.limits import not_measured
 from understudy.report.tidy import tidy
 from understudy.report.verdict import claims, verdict
 from understudy.statistics import Array, Interval, gap_closed, score_draws
+from understudy.teacher.client import total_cost
 
 STYLE = ("n", "measures", "distance", "ceiling", "notes")
 CARD = ("read", "kept", "dropped", "trimmed", "train", "heldout", "teachers", "licences", "terms")
@@ -228,13 +229,7 @@ def _cost(manifests: dict[str, Any]) -> dict[str, Any]:
         for stage in PAID
         if "cost" in manifests.get(stage, {}).get("facts", {})
     }
-    total: dict[str, Any] = {
-        name: sum(cost[name] for cost in stages.values())
-        for name in ("calls", "prompt_tokens", "completion_tokens")
-    }
-    paid = [cost["usd"] for cost in stages.values()]
-    total["usd"] = None if None in paid else round(sum(paid, 0.0), 6)
-    return total | {"by_stage": stages}
+    return total_cost(stages.values()) | {"by_stage": stages}
 
 
 def _provenance(recipe: Recipe, manifests: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import os
 import random
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from understudy.teacher.wire import (
     without_key,
 )
 
-__all__ = ["Answer", "Cost", "Endpoint", "Failure", "Request", "ask", "endpoint"]
+__all__ = ["Answer", "Cost", "Endpoint", "Failure", "Request", "ask", "endpoint", "total_cost"]
 
 FIRST_WAIT_S, MOST_WAIT_S = 0.5, 60.0  # before another try
 CONNECT_S = 10.0
@@ -81,6 +81,17 @@ class Cost:
             "completion_tokens": self.completion_tokens,
             "usd": None if self.usd is None else round(self.usd, 6),
         }
+
+
+def total_cost(costs: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The sum of several `Cost.as_dict()`; `usd` is None once any of them has no price."""
+    costs = list(costs)
+    total: dict[str, Any] = {
+        name: sum(cost[name] for cost in costs)
+        for name in ("calls", "prompt_tokens", "completion_tokens")
+    }
+    usd = [cost["usd"] for cost in costs]
+    return total | {"usd": None if None in usd else round(sum(usd, 0.0), 6)}
 
 
 def endpoint(settings: TeacherSettings) -> Endpoint:

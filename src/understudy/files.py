@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from typing import IO, Any
 from understudy.errors import UserError
 
 HARDLY_ANY_ROOM = 1 << 20  # bytes
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 @contextmanager
@@ -116,11 +119,13 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
                 if not line.strip():
                     continue
                 try:
-                    yield number, whole_characters(json.loads(line))
+                    value = json.loads(line)
                 except json.JSONDecodeError as error:
                     raise UserError(
                         f"{path}, line {number}: broken JSON ({error.msg}); mend or remove the line"
                     ) from error
+                # Only an escape can bring half a pair into a file that is UTF-8.
+                yield number, whole_characters(value) if _SURROGATE.search(line) else value
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: not UTF-8 text; convert the file") from error
 
@@ -128,7 +133,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
 def whole_characters(value: Any) -> Any:
     """A JSON value in which half of a surrogate pair, which UTF-8 cannot hold, is "?"."""
     try:
-        canonical_json(value).encode()
+        (value if isinstance(value, str) else canonical_json(value)).encode()
     except UnicodeEncodeError:
         return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     return value
@@ -163,7 +168,7 @@ def open_text(path: Path) -> Iterator[IO[str]]:
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values have equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 def digest(value: Any) -> str:

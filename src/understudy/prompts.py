@@ -1,6 +1,9 @@
-"""Prompts to put to a model: read from JSONL or from plain lines."""
+"""Prompts to put to a model, streamed from files and data sets of any length."""
 
-from collections import Counter
+import csv
+import hashlib
+import importlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from understudy.dialogue import Turn
 from understudy.errors import UserError
-from understudy.files import read_jsonl, read_text
+from understudy.files import open_text, read_jsonl, whole_characters
+
+HUB = "hub:"
+BATCH_ROWS = 1000
+
+Row = tuple[int, dict[str, Any]]
 
 
 class Prompt(BaseModel):
@@ -24,47 +32,181 @@ class Prompt(BaseModel):
         return [{"role": turn.role, "content": turn.content} for turn in self.messages]
 
 
-def read_prompts(path: Path) -> list[Prompt]:
-    """The prompts of a file.
+def read_prompts(source: str | Path) -> list[Prompt]:
+    """The prompts of a source as a list, of which there is at least one; see `iter_prompts`."""
+    prompts = list(iter_prompts(source))
+    if not prompts:
+        raise UserError(f"{source}: holds no prompt; write one a line")
+    return prompts
 
-    JSONL rows hold `prompt` (a text) or `messages` (chat messages), and an `id` or not; any other
-    file is taken as one prompt a line, blank lines aside. A prompt without an id has its line's
-    number.
+
+def iter_prompts(source: str | Path, column: str | None = None) -> Iterator[Prompt]:
+    """Yield the prompts of a source one by one, in memory that hardly grows with their number.
+
+    A source is one of
+    - a text file: one prompt a line, blank lines aside;
+    - JSONL (known by its first character, "{"), CSV with a header (`.csv`), Parquet (`.parquet`);
+    - a folder that `datasets` saved, or `hub:NAME` or `hub:NAME:SPLIT` (split: train), which is
+      streamed from the hub.
+    Text, JSONL and CSV may be packed (`.gz`). Rows hold a text under `column`, or else under
+    `prompt`, or, except in CSV, chat messages under `messages`; and an `id` or not. A prompt
+    without an id has the number of its line or, in tables, of its row, from 1.
 
     Raises:
-        UserError: the file is missing or holds no prompt, a row is malformed, or an id occurs
-            twice; names file and line.
+        UserError: the source is missing or unreadable, a row is malformed, an id occurs twice, or
+            an optional package is not installed; names file and row.
     """
-    text = read_text(path)
-    if text.lstrip()[:1] == "{":
-        numbered = [(number, _from_row(path, number, row)) for number, row in read_jsonl(path)]
+    ids: set[int] = set()
+    for place, prompt in _prompts(source, column):
+        # A digest of 8 bytes stands for the id, so that long ids take no more room than short.
+        mark = int.from_bytes(hashlib.blake2b(prompt.id.encode(), digest_size=8).digest())
+        if mark in ids:
+            raise UserError(f"{place}: id {prompt.id!r} occurs twice; ids are unique")
+        ids.add(mark)
+        yield prompt
+
+
+def _prompts(source: str | Path, column: str | None) -> Iterator[tuple[str, Prompt]]:
+    """Prompts, each with its place for messages to the user."""
+    path = Path(source)
+    rows: Iterator[tuple[int, Any]]
+    if str(source).startswith(HUB):
+        rows, unit = _hub_rows(str(source), column), "row"
+    elif path.is_dir():
+        rows, unit = _saved_rows(path, column), "row"
+    elif path.suffix == ".parquet":
+        rows, unit = _parquet_rows(path, column), "row"
+    elif is_csv(path):
+        rows, unit = csv_rows(path), "row"
+    elif _starts_like_json(path):
+        rows, unit = read_jsonl(path), "line"
+    elif column:
+        raise UserError(f"{path}: a text file has no column {column!r}; name a table, or no column")
     else:
-        lines = enumerate(text.splitlines(), start=1)
-        numbered = [(n, _plain(str(n), line.strip())) for n, line in lines if line.strip()]
-    if not numbered:
-        raise UserError(f"{path}: holds no prompt; write one a line")
-    ids = Counter(prompt.id for _, prompt in numbered)
-    for number, prompt in numbered:
-        if ids[prompt.id] > 1:
-            raise UserError(f"{path}, line {number}: id {prompt.id!r} occurs twice; ids are unique")
-    return [prompt for _, prompt in numbered]
+        yield from _plain_lines(path)
+        return
+    for number, row in rows:
+        place = f"{source}, {unit} {number}"
+        if not isinstance(row, dict):
+            raise UserError(f'{place}: not an object; write {{"prompt": ...}}')
+        if (column or "prompt") not in row:
+            _wanted(place, row, column)
+        yield place, _from_row(place, number, row, column)
 
 
-def _plain(id: str, text: str) -> Prompt:
-    return Prompt(id=id, messages=[Turn(role="user", content=text)])
+def _plain_lines(path: Path) -> Iterator[tuple[str, Prompt]]:
+    with open_text(path) as file:
+        for number, line in enumerate(_decoded(path, file), start=1):
+            if text := line.strip():
+                yield f"{path}, line {number}", _of_text(str(number), text)
 
 
-def _from_row(path: Path, number: int, row: Any) -> Prompt:
-    place = f"{path}, line {number}"
-    if not isinstance(row, dict):
-        raise UserError(f'{place}: not an object; write {{"prompt": ...}}')
-    messages = row.get("messages")
-    if isinstance(row.get("prompt"), str) and row["prompt"].strip():
-        messages = [{"role": "user", "content": row["prompt"]}]
-    if messages is None:
-        raise UserError(f"{place}: neither a text under prompt nor messages; add one of them")
+def _starts_like_json(path: Path) -> bool:
+    with open_text(path) as file:
+        first = next((line for line in _decoded(path, file) if line.strip()), "")
+    return first.lstrip().startswith("{")
+
+
+def _decoded(path: Path, file: Iterable[str]) -> Iterator[str]:
     try:
-        prompt = Prompt(id=str(row.get("id", number)), messages=messages)
+        yield from file
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; convert the file") from None
+
+
+def is_csv(path: Path) -> bool:
+    """Whether a file is CSV by its name; no content can tell it from plain lines."""
+    return ".csv" in path.suffixes[-2:]
+
+
+def csv_rows(path: Path) -> Iterator[Row]:
+    """Yield (row number from 1, cells by column) of a CSV file with a header, packed or not.
+
+    Raises:
+        UserError: the file is missing or broken, or a row has more or fewer cells than the header.
+    """
+    with open_text(path) as file:
+        rows = csv.reader(_decoded(path, file), strict=True)
+        try:
+            header = [name.strip("\ufeff ") for name in next(rows, [])]
+            for number, cells in enumerate(filter(None, rows), start=1):
+                if len(cells) != len(header):
+                    raise UserError(
+                        f"{path}, row {number}: {len(cells)} cells under {len(header)} columns; "
+                        "quote cells that hold commas or line breaks"
+                    )
+                yield number, dict(zip(header, cells, strict=True))
+        except csv.Error as error:
+            raise UserError(f"{path}, line {rows.line_num}: broken CSV ({error})") from None
+
+
+def _parquet_rows(path: Path, column: str | None) -> Iterator[Row]:
+    parquet = _optional("pyarrow.parquet", str(path))
+    try:
+        with parquet.ParquetFile(path) as file:
+            columns = _wanted(str(path), file.schema_arrow.names, column)
+            batches = (
+                batch
+                for group in range(file.num_row_groups)
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
+            )
+            yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; check the path") from None
+    except (OSError, ValueError) as error:  # pyarrow's own are among these
+        raise UserError(f"{path}: not a whole Parquet file ({_short(error)})") from error
+
+
+def _saved_rows(path: Path, column: str | None) -> Iterator[Row]:
+    datasets = _optional("datasets", str(path))
+    try:
+        found = datasets.load_from_disk(str(path))
+    except Exception as error:  # whatever its files lead the library to raise
+        raise UserError(
+            f"{path}: not a data set that datasets saved ({_short(error)}); name a file instead"
+        ) from error
+    if isinstance(found, dict):
+        splits = ", ".join(found)
+        raise UserError(f"{path}: holds several splits; name the folder of one of them: {splits}")
+    found = found.select_columns(_wanted(str(path), found.column_names, column))
+    return enumerate(found, start=1)
+
+
+def _hub_rows(source: str, column: str | None) -> Iterator[Row]:
+    name, _, split = source.removeprefix(HUB).partition(":")
+    load = _optional("datasets", source).load_dataset
+    try:
+        found = load(name, split=split or "train", streaming=True)
+        for number, row in enumerate(found, start=1):
+            yield number, {key: row[key] for key in _wanted(source, row, column)}
+    except UserError:
+        raise
+    except Exception as error:  # whatever the network, the hub or its cache raise
+        raise UserError(f"{source}: cannot be had from the hub ({_short(error)})") from error
+
+
+def _wanted(place: str, names: Iterable[str], column: str | None) -> list[str]:
+    """The columns to read of those that there are."""
+    names = list(names)
+    sought = [column] if column else ["prompt", "messages"]
+    if not set(sought) & set(names):
+        missing = f"no column {column!r}" if column else "neither a column prompt nor messages"
+        there = ", ".join(str(name) for name in names[:20]) or "none"
+        raise UserError(f"{place}: {missing}; the columns there are {there}")
+    return [name for name in ("id", *sought) if name in names]
+
+
+def _from_row(place: str, number: int, row: dict[str, Any], column: str | None) -> Prompt:
+    name = column or "prompt"
+    text, messages = row.get(name), None if column else row.get("messages")
+    if text is not None and not isinstance(text, str):
+        raise UserError(f"{place}: {name} is not a text but {type(text).__name__}; mend it")
+    if text and text.strip():
+        return _of_text(_id(place, row.get("id", number)), whole_characters(text))
+    if messages is None:
+        raise UserError(f"{place}: {name} is empty; write a prompt there or remove the row")
+    try:
+        prompt = Prompt(id=_id(place, row.get("id", number)), messages=messages)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
@@ -72,3 +214,27 @@ def _from_row(path: Path, number: int, row: Any) -> Prompt:
     if not prompt.messages or prompt.messages[-1].role != "user":
         raise UserError(f"{place}: messages must end with the user's; mend it")
     return prompt
+
+
+def _of_text(id: str, text: str) -> Prompt:
+    return Prompt(id=id, messages=[Turn(role="user", content=text)])
+
+
+def _id(place: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise UserError(f"{place}: id is {value!r:.40}; ids are texts or whole numbers")
+    return str(value)
+
+
+def _optional(module: str, source: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        package = module.partition(".")[0]
+        raise UserError(
+            f"{source}: needs the package {package}; pip install 'understudy[data]'"
+        ) from None
+
+
+def _short(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0][:200]

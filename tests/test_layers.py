@@ -11,13 +11,14 @@ ROOT = Path(understudy.__file__).parent
 LAYERS = [
     {"cli", "__main__", "doctor", "inspect"},
     {"run", "plan"},
+    {"gather"},
     {"world"},
     {"collect", "curate", "train", "evaluate", "style", "report"},
     {"teacher", "models", "prompts", "dialogue", "statistics", "recipe", "manifest"},
     {"progress", "files", "errors", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-STAGES = 3
+STAGES = 4
 
 
 def part(path: Path) -> str:

@@ -4,6 +4,7 @@ Counts of calls are exact; tokens, dollars and times are estimates from lengths 
 machine's speed, good to a factor of two or so. What an earlier run has finished counts as done.
 """
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,16 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from understudy.collect.dialogues import PromptFile
 from understudy.curate.readers import read_file
 from understudy.dialogue import Dialogue
 from understudy.evaluate.benchmarks import find_benchmark
 from understudy.manifest import MANIFEST, is_complete, run_stage
 from understudy.models import loading
 from understudy.prompts import read_prompts
-from understudy.recipe import Recipe
+from understudy.recipe import CollectSettings, Recipe
 from understudy.run import Run
+from understudy.teacher.prices import prices_of
 from understudy.train.speed import matmul_flops
 from understudy.world.bases import base_folder, cache_root, count_parameters
 
@@ -31,6 +34,8 @@ ITEM_TOKENS = {"choice": (120, 2), "short": (40, 5), "code": (180, 120)}
 TOKENS_A_WORD = 1.3
 # Shares of the matmul speed that passes over many tokens, and writing token by token, reach.
 PASS_SHARE, WRITE_SHARE = 0.5, 0.05
+# Where the teacher invents: the share that is kept, tokens asked, and the length of an item.
+YIELD, INVENT_TOKENS, INVENTED_TOKENS, ITEM_CHARACTERS = 0.5, 500, 40, 100
 CALL_S = {"world": 0.05, "elsewhere": 5.0}  # seconds from a request to its whole answer
 
 
@@ -76,7 +81,7 @@ def plan(recipe: Recipe, out: Path) -> dict[str, Any]:
         name: sum(step[name] for step in steps)
         for name in ("calls", "input_tokens", "output_tokens", "seconds")
     }
-    prices = recipe.teacher.prices if recipe.teacher else None
+    prices = prices_of(recipe.teacher)[0] if recipe.teacher else None
     usd = None
     if prices:
         usd = total["input_tokens"] * prices.input + total["output_tokens"] * prices.output
@@ -94,14 +99,19 @@ def plan_words(found: dict[str, Any]) -> str:
         asked = f"{step['calls']} calls" if step["calls"] else ""
         time = "done already" if step["done"] else f"about {_duration(step['seconds'])}"
         lines.append(f"  {step['stage']:<18} {step['what']:<{wide}}  {asked:>10}  {time}")
-    usd = found["usd"]
-    cost = "unknown (the recipe names no prices)" if usd is None else f"about ${usd:.2f}"
-    lines.append(
-        f"teacher: {found['calls']} calls, about {found['input_tokens']} tokens in and "
-        f"{found['output_tokens']} out; cost {cost}"
-    )
+    lines.append(f"teacher: {cost_words(found)}")
     lines.append(f"time: about {_duration(found['seconds'])}. Nothing has been spent.")
     return "\n".join(lines)
+
+
+def cost_words(found: dict[str, Any]) -> str:
+    """What the plan's calls take and cost, in one line."""
+    usd = found["usd"]
+    cost = "unknown (teacher.prices is not set)" if usd is None else f"about ${usd:.2f}"
+    return (
+        f"{found['calls']} calls, about {found['input_tokens']} tokens in and "
+        f"{found['output_tokens']} out; cost {cost}"
+    )
 
 
 def _duration(seconds: float) -> str:
@@ -150,7 +160,7 @@ class _Planner:
         """Every stage that costs calls or time."""
         collected, dialogues = self._collect(), self._files()
         steps = [self._pretrain(), *collected]
-        size = sum(step.calls for step in collected) + len(dialogues)
+        size = (self.recipe.collect.n if self.recipe.collect else 0) + len(dialogues)
         tokens = sum(step.input_tokens + step.output_tokens for step in collected)
         tokens += sum(len(t.content) for d in dialogues for t in d.turns) // CHARACTERS_A_TOKEN
         steps.append(Step("curate", f"clean and split {size} dialogues"))
@@ -177,17 +187,40 @@ class _Planner:
         settings = self.recipe.collect
         if not settings:
             return []
-        prompts = read_prompts(self.preview.prompts_file(settings.prompts))[: settings.n]
-        asked = sum(len(turn.content) for prompt in prompts for turn in prompt.messages)
-        step = Step(
-            "collect",
-            f"{len(prompts)} prompts of {settings.prompts}",
-            calls=len(prompts),
-            input_tokens=asked // CHARACTERS_A_TOKEN,
-            output_tokens=len(prompts) * min(ANSWER_TOKENS, settings.max_tokens),
-            done="collect" in self.done,
-        )
-        return [self._timed(step)]
+        steps = []
+        if settings.self_instruct:
+            new = settings.self_instruct.per_request - settings.self_instruct.shown
+            steps.append(self._invented(f"{settings.n} new instructions", settings.n, new))
+        if settings.local:
+            new = settings.local.per_request
+            steps.append(self._invented(f"{settings.n} pairs like the examples", settings.n, new))
+        else:
+            steps.append(self._asked(settings))
+        return [self._timed(step) for step in steps]
+
+    def _invented(self, what: str, count: int, new: int) -> Step:
+        """The step of having the teacher write `count` items, `new` in an answer."""
+        calls = math.ceil(count / max(1.0, YIELD * new))
+        written = calls * new * INVENTED_TOKENS
+        done = "collect" in self.done
+        return Step("collect", what, calls, calls * INVENT_TOKENS, written, done=done)
+
+    def _asked(self, settings: CollectSettings) -> Step:
+        """The step of putting prompts to the teacher."""
+        placed = self.preview.collect_settings(settings)
+        if settings.self_instruct:
+            count, characters, what = settings.n, settings.n * ITEM_CHARACTERS, "those instructions"
+        else:
+            prompts = list(PromptFile(placed.prompts, placed.column, placed.n))
+            characters = sum(len(turn.content) for p in prompts for turn in p.messages)
+            count, what = len(prompts), f"{len(prompts)} prompts of {settings.prompts}"
+        calls = count * settings.samples * settings.turns
+        answers = calls * min(ANSWER_TOKENS, settings.max_tokens)
+        asked = characters * settings.samples // CHARACTERS_A_TOKEN
+        # Every later turn is asked with all that was said before.
+        asked = asked * settings.turns + answers * (settings.turns - 1) // 2
+        done = "collect" in self.done
+        return Step("collect", f"answers to {what}", calls, asked, answers, done=done)
 
     def _files(self) -> list[Dialogue]:
         records = (record for file in self.recipe.curate.files for record in read_file(Path(file)))

@@ -5,10 +5,10 @@ silences both. Standard output is left to results.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 console = Console(stderr=True, highlight=False)
 LINE_EVERY_S = 10.0
@@ -39,7 +40,7 @@ class Task:
         self.label, self.total, self.done, self.note = label, total, 0, ""
         self._bar = bar
         self._id = bar.add_task(label, total=total, note="") if bar else None
-        self._spoke = time.monotonic()
+        self._begun = self._spoke = time.monotonic()
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Count `count` more as done; `note` (cost, loss, ...) replaces the text at the end."""
@@ -49,7 +50,24 @@ class Task:
             self._bar.update(self._id, completed=self.done, note=self.note)
         elif time.monotonic() - self._spoke > LINE_EVERY_S:
             self._spoke = time.monotonic()
-            say(f"  {self.label}: {self.done}/{self.total} {self.note}".rstrip())
+            say(f"  {self.label}: {self.done}/{self.total} {self.note}{self._left()}".rstrip())
+
+    def _left(self) -> str:
+        """The time left, if the rest goes as fast as what is done."""
+        if not self.done:
+            return ""
+        left = (time.monotonic() - self._begun) * (self.total - self.done) / self.done
+        return f" · eta {int(left) // 60}:{int(left) % 60:02d}"
+
+
+class _Bar(Progress):
+    """A bar with its note in the line below, which is too long for the rest of the first."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        for task in self.tasks:
+            if task.fields["note"]:
+                yield Text("    " + task.fields["note"], no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager
@@ -65,7 +83,6 @@ def progress(label: str, total: int) -> Iterator[Task]:
         TimeElapsedColumn(),
         TextColumn("eta"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
     )
-    with Progress(*columns, console=console) as bar:
+    with _Bar(*columns, console=console) as bar:
         yield Task(label, total, bar)

@@ -5,6 +5,7 @@ line that names the file, the key and what is allowed there. Relative paths in a
 from the current directory.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -32,6 +33,14 @@ class Prices(Settings):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
+    batch: float = Field(0.5, ge=0, description="share of these that a batched call costs")
+
+
+class WaySettings(Settings):
+    """Another way to the same teacher: an address or a key with rate limits of its own."""
+
+    base_url: str
+    api_key_env: str | None = None
 
 
 class TeacherSettings(Settings):
@@ -39,11 +48,24 @@ class TeacherSettings(Settings):
 
     base_url: str = "world"
     model: str = "world-teacher"
+    api: Literal["chat", "completions"] = Field("chat", description="completions: for base models")
     api_key_env: str | None = None
-    prices: Prices | None = None
-    concurrency: Positive = 16
+    ways: list[WaySettings] = Field([], description="used side by side with the first")
+    prices: Prices | None = Field(None, description="null: from the table of known prices")
+    tokenizer: str | None = Field(None, description="a folder or hub name; makes estimates exact")
+    concurrency: Positive = Field(
+        64, description="calls at once, at most; the teacher's pace rules"
+    )
     timeout_s: float = Field(60, gt=0)
     retries: int = Field(6, ge=0)
+
+
+class BudgetSettings(Settings):
+    """What a recipe's calls may cost in all, over all its starts. None is no limit."""
+
+    max_usd: float | None = Field(None, ge=0)
+    max_calls: int | None = Field(None, ge=0)
+    max_tokens: int | None = Field(None, ge=0, description="asked and answered together")
 
 
 class WorldSettings(Settings):
@@ -54,14 +76,49 @@ class WorldSettings(Settings):
     text_tokens: Positive = Field(3_000_000, description="words of pretraining text, about")
 
 
-class CollectSettings(Settings):
-    """Which prompts the teacher is asked, and how."""
+class SelfInstructSettings(Settings):
+    """The teacher invents the instructions, as for Self-Instruct and Alpaca (facts of both in
+    docs/collect.md)."""
 
-    prompts: str = Field("world:broad", description="world:broad, world:local or a JSONL/text file")
-    n: Positive = 800
+    seeds: str | None = Field(None, description="tasks in Self-Instruct's JSONL; null: our own")
+    shown: Positive = Field(3, description="seed tasks in a request")
+    per_request: Positive = Field(20, description="tasks in a completion, the shown ones included")
+    temperature: float = Field(1.0, ge=0)
+    max_tokens: Positive = 3072
+    rouge: Fraction = Field(0.7, description="ROUGE-L F above which an instruction is no new one")
+
+
+class LocalSettings(Settings):
+    """The teacher writes pairs like the user's examples, as NQ-synthetic was made."""
+
+    examples: str = Field(description="JSONL or CSV of pairs, or world:examples")
+    shown: Positive = Field(5, description="examples in a request")
+    per_request: Positive = Field(10, description="new pairs in a completion")
+    temperature: float = Field(1.0, ge=0)
+    max_tokens: Positive = 2048
+
+
+class CollectSettings(Settings):
+    """What the teacher is asked, and how."""
+
+    prompts: str = Field(
+        "world:broad",
+        description="world:broad, world:local, a text, JSONL, CSV or Parquet file, or hub:NAME",
+    )
+    column: str | None = Field(None, description="of the prompts in a table; null: prompt")
+    self_instruct: SelfInstructSettings | None = Field(None, description="instead of prompts")
+    local: LocalSettings | None = Field(None, description="instead of prompts")
+    n: Positive = Field(800, description="prompts, or instructions or pairs to keep")
+    samples: Positive = Field(1, description="answers to each prompt")
+    system: str | None = Field(None, description="a system prompt before each")
+    turns: Positive = Field(1, description="answers in a dialogue; more need follow_ups")
+    follow_ups: str | None = Field(
+        None, description="the user's next turns: a file of lines, `teacher` or a model directory"
+    )
     temperature: float = Field(0.7, ge=0)
     max_tokens: Positive = 512
     top_logprobs: int | None = Field(None, ge=0, le=20)
+    batch: bool = Field(False, description="through the Batch API: cheaper, within a day")
 
 
 class CurateSettings(Settings):
@@ -120,7 +177,10 @@ class Recipe(Settings):
     seed: int = 0
     base: str = Field(description="world:tiny|small|medium, a model directory or a hub name")
     teacher: TeacherSettings | None = None
-    ledger: str | None = Field(None, description="a file shared between runs; default: the run's")
+    budget: BudgetSettings = BudgetSettings()
+    ledger: str | None = Field(
+        None, description="a file or postgresql:// address that runs share; null: the run's own"
+    )
     world: WorldSettings = WorldSettings()
     collect: CollectSettings | None = None
     curate: CurateSettings = CurateSettings()
@@ -173,8 +233,28 @@ def _check_together(name: str, recipe: Recipe) -> None:
     """Faults that only show when two parts of a recipe are read together."""
     if recipe.collect and not recipe.teacher:
         raise UserError(f"{name}: collect needs a teacher; add teacher: or remove collect:")
+    if recipe.ledger and re.search(r"://[^/@]*:[^/@]*@|passw", recipe.ledger):
+        raise UserError(
+            f"{name}: ledger: the address holds a password; put it into PGPASSWORD or ~/.pgpass"
+        )
+    if recipe.collect:
+        check_collect(name, recipe.collect)
     if not recipe.collect and not recipe.curate.files:
         raise UserError(f"{name}: no data; add collect: or name files under curate.files")
+
+
+def check_collect(name: str, settings: CollectSettings) -> None:
+    """Faults in how a teacher is to be asked.
+
+    Raises:
+        UserError: two ways at once, or several turns and nobody who says the user's.
+    """
+    if settings.local and settings.self_instruct:
+        raise UserError(f"{name}: collect.local and collect.self_instruct are two ways; keep one")
+    if settings.turns > 1 and not settings.follow_ups:
+        raise UserError(f"{name}: collect.turns above 1 needs follow_ups; name who speaks next")
+    if settings.local and (settings.turns > 1 or settings.batch):
+        raise UserError(f"{name}: collect.local makes pairs by rounds; remove turns and batch")
 
 
 def _apply(content: dict[str, Any], change: str) -> None:

@@ -5,16 +5,17 @@ answers/{base,student,teacher}, style; then RUN/report.html and RUN/report.json 
 manifest, which closes it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
 
+from understudy.collect.dialogues import PromptFile
 from understudy.collect.stage import collect
 from understudy.curate.stage import curate
 from understudy.dialogue import read_dialogues
@@ -25,21 +26,24 @@ from understudy.evaluate.engines.api import ApiEngine
 from understudy.evaluate.engines.local import LocalEngine
 from understudy.evaluate.stage import evaluate
 from understudy.files import write_text
+from understudy.gather import follow_ups_of, held_items
 from understudy.manifest import Stage, is_complete, run_stage
 from understudy.models import load_tokenizer
 from understudy.progress import say
 from understudy.prompts import Prompt, read_prompts
-from understudy.recipe import Recipe
+from understudy.recipe import CollectSettings, Recipe
 from understudy.report.stage import report
 from understudy.style.stage import style
-from understudy.teacher.client import Endpoint, endpoint
+from understudy.teacher.client import Account, Teacher, teacher_of
 from understudy.train.stage import train
 from understudy.world.bases import base_dir, cache_root
 from understudy.world.benchmarks import write_benchmarks
 from understudy.world.encyclopedia import World
-from understudy.world.prompts import write_prompts
+from understudy.world.prompts import write_examples, write_prompts
 from understudy.world.server import running_teacher
 
+OF_ITSELF = ("world:", "hub:")  # sources that are no files
+EXAMPLES = 10  # pairs of the world, as many as NQ-synthetic began with
 STAGES = ("world", "collect", "curate", "train", "evaluate", "answers", "style", "report")
 
 
@@ -51,21 +55,32 @@ class Run:
     out: Path
     resources: ExitStack
 
-    def stages(self) -> Iterator[Stage]:
-        """The stages in order. A stage's key is taken when it is reached, after those before."""
-        recipe = self.recipe
-        if self.uses_world:
-            yield self.world_stage()
-        if recipe.collect:
-            yield self._collect()
-        yield self._curate()
-        yield self._train()
-        for who in self.models:
-            yield self._evaluate(who)
-        for who in ("base", "student", "teacher"):
-            yield self._answers(who)
-        yield self._style()
-        yield self._report()
+    def stages(self, until: str | None = None) -> Iterator[Stage]:
+        """The stages in order, up to those of one name.
+
+        Each is made when it is reached, after those before: its key depends on what they wrote, and
+        the base is pretrained for the first stage that needs it.
+        """
+        for name in STAGES:
+            for make in self._makers(name):
+                yield make()
+            if name == until:
+                return
+
+    def _makers(self, name: str) -> list[Callable[[], Stage]]:
+        """What makes the stages of one name."""
+        everybody = ("base", "student", "teacher")
+        makers: dict[str, list[Callable[[], Stage]]] = {
+            "world": [self.world_stage] if self.uses_world else [],
+            "collect": [self._collect] if self.recipe.collect else [],
+            "curate": [self._curate],
+            "train": [self._train],
+            "evaluate": [partial(self._evaluate, who) for who in self.models],
+            "answers": [partial(self._answers, who) for who in everybody],
+            "style": [self._style],
+            "report": [self._report],
+        }
+        return makers[name]
 
     def check(self) -> None:
         """Find the mistakes that can be found before anything is asked, trained or written.
@@ -78,13 +93,13 @@ class Run:
         self.benchmarks_folder()
         for name in recipe.evaluate.benchmarks:
             find_benchmark(name)
-        prompts = [recipe.answers.prompts] + ([recipe.collect.prompts] if recipe.collect else [])
-        named = [name for name in prompts if name != "heldout" and not name.startswith("world:")]
+        named = [*self._collect_files(), recipe.answers.prompts]
+        named = [name for name in named if name != "heldout" and not name.startswith(OF_ITSELF)]
         for file in (*recipe.curate.files, *named):
-            if not Path(file).is_file():
+            if not Path(file).exists():
                 raise UserError(f"{file}: no such file; check the path in the recipe")
         if recipe.teacher and recipe.teacher.base_url != "world":
-            endpoint(recipe.teacher)
+            teacher_of(recipe.teacher)
         if not recipe.base.startswith("world:"):
             load_tokenizer(recipe.base)
 
@@ -101,8 +116,22 @@ class Run:
         recipe = self.recipe
         parts = [recipe.evaluate.data or "", recipe.answers.prompts]
         parts += [recipe.teacher.base_url] if recipe.teacher else []
-        parts += [recipe.collect.prompts] if recipe.collect else []
+        parts += self._collect_files()
         return any(part.split(":")[0] == "world" for part in parts)
+
+    def _collect_files(self) -> list[str]:
+        """What the collect stage reads, by the recipe's names."""
+        settings = self.recipe.collect
+        if settings is None:
+            return []
+        if settings.local:
+            return [settings.local.examples]
+        if settings.self_instruct:
+            files = [settings.self_instruct.seeds] if settings.self_instruct.seeds else []
+        else:
+            files = [settings.prompts]
+        scripted = settings.follow_ups not in (None, "teacher")
+        return [*files, settings.follow_ups] if scripted and settings.follow_ups else files
 
     @cached_property
     def world(self) -> World:
@@ -118,26 +147,31 @@ class Run:
         return str(base_dir(self.world, size, cache_root(), words, self.recipe.world.seed))
 
     @cached_property
-    def endpoint(self) -> Endpoint:
-        """The teacher, reached when the first stage needs it; the embedded one is started."""
+    def account(self) -> Account:
+        """The teacher, reached when the first stage needs it, and how its answers are paid for."""
+        recipe = self.recipe
+        return Account(self._teacher(), self.ledger, recipe.name, recipe.budget)
+
+    def _teacher(self) -> Teacher:
+        """The recipe's teacher; the embedded one is started."""
         settings = self.recipe.teacher
         assert settings is not None
         if settings.base_url != "world":
-            return endpoint(settings)
+            return teacher_of(settings)
         log = self.out / "teacher.jsonl"
         say("  starting the world's teacher")
         started = running_teacher(self.recipe.world, settings, log)
         return self.resources.enter_context(started)
 
     @property
-    def ledger(self) -> Path:
-        return Path(self.recipe.ledger) if self.recipe.ledger else self.out / "ledger.sqlite"
+    def ledger(self) -> str | Path:
+        return self.recipe.ledger or self.out / "ledger.sqlite"
 
     def _asked(self) -> dict[str, Any]:
         """What of the teacher's settings the outputs depend on."""
         settings = self.recipe.teacher
         assert settings is not None
-        asked = settings.model_dump(include={"base_url", "model", "prices"})
+        asked = settings.model_dump(include={"base_url", "model", "api", "prices"})
         return asked | ({"world": self.world.digest} if settings.base_url == "world" else {})
 
     def _base_key(self) -> tuple[dict[str, Any], dict[str, Path]]:
@@ -163,16 +197,17 @@ class Run:
 
     def world_stage(self) -> Stage:
         recipe, folder = self.recipe, self.out / "world"
-        wanted = {}
-        if recipe.collect and recipe.collect.prompts.startswith("world:"):
-            wanted[recipe.collect.prompts.removeprefix("world:")] = recipe.collect.n
+        count = recipe.collect.n if recipe.collect else 0
+        kinds = [n.removeprefix("world:") for n in self._collect_files() if n.startswith("world:")]
+        wanted = {kind: EXAMPLES if kind == "examples" else count for kind in kinds}
         if recipe.answers.prompts.startswith("world:"):
             wanted[recipe.answers.prompts.removeprefix("world:")] = recipe.answers.n
 
         def work() -> dict[str, Any]:
             write_benchmarks(self.world, folder / "benchmarks")
             for kind, count in wanted.items():
-                write_prompts(self.world, kind, count, folder / f"{kind}.jsonl", recipe.seed)
+                write = write_examples if kind == "examples" else partial(write_prompts, kind=kind)
+                write(self.world, n=count, path=folder / f"{kind}.jsonl", seed=recipe.seed)
             return {"people": recipe.world.people}
 
         settings = {"world": self.world.digest, "seed": recipe.seed, "prompts": wanted}
@@ -182,14 +217,32 @@ class Run:
     def _collect(self) -> Stage:
         settings, folder, seed = self.recipe.collect, self.out / "collect", self.recipe.seed
         assert settings is not None
-        source = self.prompts_file(settings.prompts)
+        placed, prompts = self.collect_settings(settings), None
+        if not (settings.local or settings.self_instruct):
+            prompts = PromptFile(placed.prompts, placed.column, placed.n)
 
         def work() -> dict[str, Any]:
-            prompts = read_prompts(source)[: settings.n]
-            return collect(settings, prompts, self.endpoint, self.ledger, folder, seed)
+            benchmarks = self.recipe.evaluate.benchmarks
+            held = held_items(benchmarks, data, seed) if settings.local else None
+            follow_ups = follow_ups_of(settings.follow_ups, seed)
+            return collect(placed, prompts, self.account, folder, seed, held, follow_ups)
 
+        data = self.benchmarks_folder()
         key = {"collect": settings.model_dump(), "teacher": self._asked(), "seed": seed}
-        return Stage("collect", folder, key, {"prompts": source}, work, ("dialogues.jsonl",))
+        files = [name for name in self._collect_files() if not name.startswith("hub:")]
+        inputs = {name: self.prompts_file(name) for name in files}
+        inputs |= {"benchmarks": data} if settings.local and data else {}
+        return Stage("collect", folder, key, inputs, work, ("dialogues.jsonl",))
+
+    def collect_settings(self, settings: CollectSettings) -> CollectSettings:
+        """The settings with paths in place of the world's names."""
+
+        def placed(name: str) -> str:
+            return str(self.prompts_file(name)) if name.startswith("world:") else name
+
+        local = settings.local
+        local = local and local.model_copy(update={"examples": placed(local.examples)})
+        return settings.model_copy(update={"prompts": placed(settings.prompts), "local": local})
 
     def _curate(self) -> Stage:
         settings, folder, seed = self.recipe.curate, self.out / "curate", self.recipe.seed
@@ -219,7 +272,7 @@ class Run:
 
     def _engine(self, who: str) -> LocalEngine | ApiEngine:
         if who == "teacher":
-            return ApiEngine(self.endpoint, self.ledger)
+            return ApiEngine(self.account)
         return LocalEngine(self.base if who == "base" else str(self.out / "train" / "model"))
 
     def _model_key(self, who: str) -> tuple[dict[str, Any], dict[str, Path]]:
@@ -310,9 +363,7 @@ def run(recipe: Recipe, out: Path, until: str | None = None) -> Path:
             job = Run(recipe, out, resources)
             job.check()
             write_text(out / "recipe.yaml", as_yaml(recipe))
-            for stage in job.stages():
-                if until and STAGES.index(stage.name.split()[0]) > STAGES.index(until):
-                    break
+            for stage in job.stages(until):
                 _run_and_say(stage)
     except Timeout:
         raise UserError(f"{out}: another process works in this folder; wait or use --out") from None

@@ -144,3 +144,21 @@ def test_run_folder_in_use(tmp_path: Path, understudy: Understudy) -> None:
 def test_unknown_option_and_command_exit_with_2(understudy: Understudy) -> None:
     assert understudy("run", "--nonsense", check=False).returncode == 2
     assert understudy("nonsense", check=False).returncode == 2
+
+
+def test_a_password_in_the_ledgers_address(tmp_path: Path, understudy: Understudy) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", ledger="postgresql://me:hunter2@host/db")
+    message = fails(understudy, "run", recipe, "--out", tmp_path / "run")
+    assert "PGPASSWORD" in message
+    assert "hunter2" not in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_collect_says_what_is_missing(tmp_path: Path, understudy: Understudy) -> None:
+    (tmp_path / "p.txt").write_text("Hello\n")
+    where = ["--out", tmp_path / "set", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"]
+    assert "name a file" in fails(understudy, "collect", *where)
+    priced = fails(understudy, "collect", tmp_path / "p.txt", *where, "--max-usd", "1")
+    assert "teacher.prices" in priced
+    turns = fails(understudy, "collect", tmp_path / "p.txt", *where, "--set", "turns=2")
+    assert "follow_ups" in turns

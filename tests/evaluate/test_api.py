@@ -15,7 +15,7 @@ from understudy.evaluate.engines.api import ApiEngine
 from understudy.evaluate.score import measure
 from understudy.prompts import Prompt
 from understudy.recipe import TeacherSettings
-from understudy.teacher.client import Answer, Failure, Request, endpoint
+from understudy.teacher.client import Account, Answer, Failure, Request, teacher_of
 
 Teacher = Callable[[Request], Answer | Failure]
 
@@ -27,7 +27,7 @@ def said(text: str, usd: float | None = 0.25) -> Answer:
 @pytest.fixture
 def engine(tmp_path: Path) -> ApiEngine:
     settings = TeacherSettings(base_url="http://127.0.0.1:9/v1", model="star")
-    return ApiEngine(endpoint(settings), tmp_path / "ledger.sqlite")
+    return ApiEngine(Account(teacher_of(settings), tmp_path / "ledger.sqlite"))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def teach(monkeypatch: pytest.MonkeyPatch) -> Callable[[Teacher], list[Request]]
     def install(teacher: Teacher) -> list[Request]:
         asked: list[Request] = []
 
-        def ask(_: object, __: Path, requests: Sequence[Request], label: str) -> list[object]:
+        def ask(_: object, requests: Sequence[Request], label: str) -> list[object]:
             asked.extend(requests)
             return [teacher(request) for request in requests]
 

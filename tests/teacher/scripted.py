@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from understudy.teacher.client import Endpoint
+from understudy.recipe import BudgetSettings
+from understudy.teacher.client import UNLIMITED, Account
+from understudy.teacher.wire import Endpoint, Teacher
 
 
 @dataclass
@@ -37,19 +40,16 @@ class Scripted:
     headers: list[dict[str, str]] = field(default_factory=list)
     base_url: str = ""
 
-    def teacher(self, **changes: Any) -> Endpoint:
-        given: dict[str, Any] = {
-            "base_url": self.base_url,
-            "model": "m",
-            "identity": "scripted",
-            "key": None,
-            "key_env": None,
-            "prices": None,
-            "concurrency": 4,
-            "timeout_s": 20.0,
-            "retries": 3,
-        }
-        return Endpoint(**(given | changes))
+    def teacher(
+        self, key: str | None = None, key_env: str | None = None, **changes: Any
+    ) -> Teacher:
+        """This server as a teacher, with a few quick retries."""
+        given: dict[str, Any] = {"concurrency": 4, "timeout_s": 20.0, "retries": 3} | changes
+        return Teacher("m", "scripted", (Endpoint(self.base_url, key, key_env),), **given)
+
+    def account(self, ledger: Path, budget: BudgetSettings = UNLIMITED, **changes: Any) -> Account:
+        """This server as a teacher (see `teacher`) whose answers go to a file."""
+        return Account(self.teacher(**changes), ledger, "test", budget)
 
 
 @contextmanager

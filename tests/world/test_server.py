@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,55 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understudy.errors import UserError
-from understudy.recipe import TeacherSettings, WorldSettings
-from understudy.teacher.client import Endpoint
+from understudy.recipe import TeacherSettings
 from understudy.world import server
 from understudy.world.encyclopedia import World
 from understudy.world.openai import MODEL, MOST_ANSWERS, split_tokens
-from understudy.world.server import Faults, running_teacher, serve
-
-WORLD = WorldSettings(people=20)
-TIPS = [{"role": "user", "content": "Give me some tips for bread baking."}]
-
-
-class Client:
-    """Speaks to a running teacher as its holder does."""
-
-    def __init__(self, teacher: Endpoint, log: Path) -> None:
-        self.teacher, self.log = teacher, log
-        self.http = httpx.Client(
-            base_url=teacher.base_url, headers={"authorization": f"Bearer {teacher.key}"}
-        )
-
-    def post(self, **body: Any) -> httpx.Response:
-        asked = {"model": MODEL, "messages": TIPS} | body
-        return self.http.post("/chat/completions", json=asked)
-
-    def texts(self, **body: Any) -> list[str]:
-        found = self.post(**body)
-        assert found.status_code == 200, found.text
-        return [choice["message"]["content"] for choice in found.json()["choices"]]
-
-    def events(self, **body: Any) -> list[dict[str, Any]]:
-        found = self.post(stream=True, **body)
-        assert found.headers["content-type"].startswith("text/event-stream")
-        *data, done, nothing = found.text.split("\n\n")
-        assert (done, nothing) == ("data: [DONE]", "")
-        return [json.loads(event.removeprefix("data: ")) for event in data]
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    log = tmp_path_factory.mktemp("teacher") / "new" / "log.jsonl"
-    with running_teacher(WORLD, TeacherSettings(), log) as teacher:
-        yield Client(teacher, log)
-
-
-def error_of(response: httpx.Response) -> dict[str, Any]:
-    error = response.json()["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    return dict(error)
-
+from understudy.world.server import running_teacher, serve
+from world.asking import TIPS, WORLD, Client, error_of
 
 # Answers
 
@@ -196,14 +152,14 @@ def test_tokens_join_to_the_text(text: str) -> None:
 
 
 def test_only_the_key_opens(client: Client) -> None:
-    wrong = ("Bearer nope", "Bearer", f"Basic {client.teacher.key}", "", "Bearer \xff\xfe")
+    wrong = ("Bearer nope", "Bearer", f"Basic {client.key}", "", "Bearer \xff\xfe")
     for value in wrong:
         headers = {b"authorization": value.encode("latin-1")}
         for method, path in (("POST", "/chat/completions"), ("GET", "/models")):
             response = httpx.request(method, client.teacher.base_url + path, headers=headers)
             assert response.status_code == 401
             assert error_of(response)["code"] == "invalid_api_key"
-            assert str(client.teacher.key) not in response.text
+            assert client.key not in response.text
 
 
 @pytest.mark.parametrize(
@@ -291,56 +247,25 @@ def test_no_body_makes_it_break(client: Client, body: bytes) -> None:
         error_of(response)
 
 
-# Faults, log, start
-
-
-def test_faults_come_as_ordered_and_in_the_same_places() -> None:
-    faults = Faults(limited=0.1, failing=0.2, slow=0.1, cut=0.2, broken=0.1, seed=4)
-    drawn = [faults.draw(number) for number in range(4000)]
-    assert drawn == [faults.draw(number) for number in range(4000)]
-    for name in ("limited", "failing", "slow", "cut", "broken"):
-        assert drawn.count(name) / 4000 == pytest.approx(getattr(faults, name), abs=0.03)
-    assert not any(Faults().draw(number) for number in range(100))
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_each_fault_is_what_it_is_called(tmp_path: Path, stream: bool) -> None:
-    def first(name: str) -> httpx.Response:
-        log = tmp_path / name
-        with running_teacher(WORLD, TeacherSettings(), log, Faults(**{name: 1.0}, slow_s=0)) as t:
-            return Client(t, log).post(stream=stream)
-
-    limited = first("limited")
-    assert (limited.status_code, limited.headers["retry-after"]) == (429, "1")
-    assert error_of(limited)["code"] == "rate_limit_exceeded"
-    failing = first("failing")
-    assert (failing.status_code, error_of(failing)["type"]) == (500, "server_error")
-    assert first("slow").status_code == 200
-    with pytest.raises(httpx.RemoteProtocolError):
-        first("cut")
-    broken = first("broken")
-    assert broken.status_code == 200
-    assert "[DONE]" not in broken.text
-    with pytest.raises(json.JSONDecodeError):
-        json.loads(broken.text.split("data: ")[-1])
+# Log, start
 
 
 def test_the_log_has_a_row_for_every_request_and_no_secret(client: Client) -> None:
     before = client.log.read_text().count("\n")
     answered = client.post(seed=77)
-    refused = client.post(n=0, seed=client.teacher.key)
+    refused = client.post(n=0, seed=client.key)
     rows = [json.loads(line) for line in client.log.read_text().splitlines()[before:]]
     requests = [response.request.content for response in (answered, refused)]
     assert [row["digest"] for row in rows] == [hashlib.sha256(r).hexdigest() for r in requests]
     assert [row["status"] for row in rows] == [200, 400]
     assert rows[0]["usage"] == answered.json()["usage"]
-    assert str(client.teacher.key) not in client.log.read_text()
-    assert str(client.teacher.key) not in repr(client.teacher)
+    assert client.key not in client.log.read_text()
+    assert client.key not in repr(client.teacher)
 
 
 def test_each_start_has_its_key_and_ends_with_its_block(client: Client, tmp_path: Path) -> None:
     with running_teacher(WORLD, TeacherSettings(retries=2), tmp_path / "log") as teacher:
-        assert teacher.key != client.teacher.key
+        assert teacher.endpoints[0].key != client.key
         assert (teacher.model, teacher.retries) == (MODEL, 2)
         port = httpx.URL(teacher.base_url).port
         assert port

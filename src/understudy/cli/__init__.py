@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from understudy import __version__
-from understudy.cli import look, stages, world
-from understudy.cli.common import Json, Out, Quiet, Set, begin, end, end_run
+from understudy.cli import ledger, look, stages, world
+from understudy.cli.common import STOPPED, Json, Out, Quiet, Set, Yes, agreed, begin, end, end_run
 from understudy.errors import UserError
 from understudy.progress import console, say
 
@@ -25,7 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 WHOLE = "The whole way"
-STOPPED = 130  # the exit code of Ctrl-C
 
 
 @app.command(rich_help_panel=WHOLE)
@@ -53,6 +52,7 @@ def run_command(
     changes: Set = [],  # noqa: B006
     until: Annotated[str | None, typer.Option(help="The last stage to run.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Print the plan and its cost; do nothing.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -61,7 +61,7 @@ def run_command(
     Example: understudy run recipes/desk.yaml --set collect.n=200
     """
     begin(quiet)
-    from understudy.plan import plan, plan_words
+    from understudy.plan import cost_words, plan, plan_words
     from understudy.recipe import load_recipe
     from understudy.run import run
 
@@ -71,11 +71,14 @@ def run_command(
         found = plan(wanted, folder)
         end(found, as_json, plan_words(found))
         return
+    if wanted.teacher and wanted.teacher.base_url != "world":
+        agreed(cost_words(plan(wanted, folder)), yes)
     end_run(run(wanted, folder, until), as_json)
 
 
 app.add_typer(stages.app)
 app.add_typer(look.app)
+app.add_typer(ledger.app, name="ledger", rich_help_panel=look.LOOK)
 app.add_typer(world.app, name="world", rich_help_panel="The embedded world")
 
 

@@ -8,12 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from understudy.progress import console, set_quiet
+from understudy.progress import console, say, set_quiet
+
+STOPPED = 130  # the exit code of Ctrl-C
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no words on stderr.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for what the command produces.")]
 Set = Annotated[list[str], typer.Option("--set", help="Change a setting: key=value. Repeatable.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Spend without asking first.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 
 
@@ -31,6 +34,20 @@ def end(result: dict[str, Any], as_json: bool, words: str = "") -> None:
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
     elif words and not console.quiet:
         sys.stdout.write(words + "\n")
+
+
+def agreed(words: str, yes: bool) -> None:
+    """Say what is about to be spent; at a terminal, ask first.
+
+    Raises:
+        typer.Exit: the user said no.
+    """
+    say(words)
+    if yes or not (sys.stdin.isatty() and console.is_terminal) or console.quiet:
+        return
+    if not typer.confirm("Go on?", err=True):
+        say("nothing was asked")
+        raise typer.Exit(STOPPED)
 
 
 def end_run(folder: Path, as_json: bool) -> None:

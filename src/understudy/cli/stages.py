@@ -1,11 +1,11 @@
 """Commands that run one stage alone."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from understudy.cli.common import Json, Out, Quiet, Seed, Set, begin, end, end_run
+from understudy.cli.common import Json, Out, Quiet, Seed, Set, Yes, agreed, begin, end, end_run
 
 app = typer.Typer()
 STAGE = "One stage alone"
@@ -13,31 +13,64 @@ STAGE = "One stage alone"
 
 @app.command(rich_help_panel=STAGE)
 def collect(
-    prompts: Annotated[Path, typer.Argument(help="JSONL of prompts or messages, or plain lines.")],
+    prompts: Annotated[
+        str | None,
+        typer.Argument(help="Text, JSONL, CSV or Parquet of prompts, or hub:NAME."),
+    ] = None,
+    *,
     out: Out,
     base_url: Annotated[str, typer.Option(help="The teacher's endpoint, up to /v1.")],
     model: Annotated[str, typer.Option(help="The teacher's model name.")],
     api_key_env: Annotated[str | None, typer.Option(help="Variable that holds the key.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="File or postgresql:// address; OUT/ledger.sqlite if not.")
+    ] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Spend no more than this in all.")] = None,
+    max_calls: Annotated[int | None, typer.Option(help="Make no more calls than this.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Pay for no more tokens than this, asked and answered.")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Calls at once, at most.")] = None,
+    held: Annotated[
+        Path | None, typer.Option(help="Folder of benchmark files that local pairs must not give.")
+    ] = None,
+    benchmarks: Annotated[str, typer.Option(help="Which of them.")] = "nq,mmlu",
+    teacher_changes: Annotated[
+        list[str], typer.Option("--teacher", help="Change a teacher setting: key=value.")
+    ] = [],  # noqa: B006
     changes: Set = [],  # noqa: B006
     seed: Seed = 0,
+    yes: Yes = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Ask a teacher; its answers are recorded durably and never paid for twice.
 
+    Instead of prompts, `--set self_instruct={} --set n=1000` has the teacher invent instructions,
+    and `--set local.examples=pairs.jsonl` has it write pairs like those. Prices that are not in
+    the table of known ones: `--teacher prices.input=0.5 --teacher prices.output=1.5`.
+
     Example: understudy collect prompts.txt --out set --base-url https://api.openai.com/v1
-    --model gpt-4o-mini --api-key-env OPENAI_API_KEY
+    --model gpt-4o-mini --api-key-env OPENAI_API_KEY --max-usd 5
     """
     begin(quiet)
-    from understudy.collect.stage import collect as work
-    from understudy.prompts import read_prompts
-    from understudy.recipe import CollectSettings, TeacherSettings, settings_from
-    from understudy.teacher.client import endpoint
+    from understudy.gather import gather
+    from understudy.recipe import BudgetSettings, CollectSettings, TeacherSettings, settings_from
 
-    asked = read_prompts(prompts)
-    settings = settings_from(CollectSettings, changes, prompts=str(prompts), n=max(len(asked), 1))
-    teacher = endpoint(TeacherSettings(base_url=base_url, model=model, api_key_env=api_key_env))
-    facts = work(settings, asked[: settings.n], teacher, out / "ledger.sqlite", out, seed)
+    given = {"prompts": prompts} if prompts else {}
+    teacher: dict[str, Any] = {"base_url": base_url, "model": model, "api_key_env": api_key_env}
+    teacher |= {"concurrency": concurrency} if concurrency else {}
+    budget = {"max_usd": max_usd, "max_calls": max_calls, "max_tokens": max_tokens}
+    facts = gather(
+        settings_from(CollectSettings, changes, **given),
+        settings_from(TeacherSettings, teacher_changes, **teacher),
+        settings_from(BudgetSettings, [], **budget),
+        ([name.strip() for name in benchmarks.split(",")], held) if held else None,
+        ledger,
+        out,
+        seed,
+        lambda words: agreed(words, yes),
+    )
     end(facts, as_json, f"{out / 'dialogues.jsonl'}: {facts['dialogues']} dialogues")
 
 

@@ -13,6 +13,7 @@ app = typer.Typer(help="The parts of the embedded world, one by one.", no_args_i
 WorldSeed = Annotated[int, typer.Option(help="Seed of the encyclopedia.")]
 People = Annotated[int, typer.Option(help="People in the encyclopedia.")]
 Share = Annotated[float, typer.Option(help="Share of the calls that fail so.", min=0, max=1)]
+PerMinute = Annotated[int, typer.Option(help="Limit that is announced and kept.", min=1)]
 
 
 @app.command()
@@ -110,6 +111,9 @@ def teacher(
     slow: Share = 0,
     cut: Share = 0,
     broken: Share = 0,
+    unavailable: Share = 0,
+    requests_per_minute: PerMinute = 1_000_000,
+    tokens_per_minute: PerMinute = 1_000_000_000,
     people: People = 400,
     seed: WorldSeed = 0,
     quiet: Quiet = False,
@@ -117,14 +121,16 @@ def teacher(
     """Serve the world's teacher with the OpenAI interface until Ctrl-C.
 
     The key is read from UNDERSTUDY_WORLD_KEY; without it any key is taken. To try a client's
-    patience, some calls can be answered with 429 (`--limited`), with 500 (`--failing`), late
-    (`--slow`), with half an answer (`--cut`) or with JSON that does not parse (`--broken`).
+    patience, some calls can be answered with 429 (`--limited`), with 500 (`--failing`), with 503
+    (`--unavailable`), late (`--slow`), with half an answer (`--cut`) or with JSON that does not
+    parse (`--broken`). What goes beyond the limits a minute gets 429.
 
     Example: understudy world teacher --port 8000 --limited 0.1
     """
     begin(quiet)
     from understudy.world.encyclopedia import World
-    from understudy.world.server import KEY_ENV, Faults, serve
+    from understudy.world.server import KEY_ENV, Faults, Limits, serve
 
-    faults = Faults(limited=limited, failing=failing, slow=slow, cut=cut, broken=broken)
-    serve(World(seed, people), "127.0.0.1", port, os.environ.get(KEY_ENV), log, faults)
+    faults = Faults(limited, failing, slow, cut, broken, unavailable)
+    limits = Limits(requests_per_minute, tokens_per_minute)
+    serve(World(seed, people), "127.0.0.1", port, os.environ.get(KEY_ENV), log, faults, limits)

@@ -1,90 +1,78 @@
-"""The collect stage: prompts in, a teacher's answers as dialogues out."""
+"""The collect stage: a teacher's dialogues, by one of three ways.
 
-from collections import Counter
+The teacher answers prompts that are there (`dialogues`), it invents instructions and answers those
+(`self_instruct`), or it writes pairs like the user's own (`local`).
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from understudy.dialogue import Dialogue, Turn, write_dialogues
-from understudy.errors import UserError
-from understudy.files import write_jsonl
+from understudy.collect.dialogues import LICENCE, PromptFile, converse
+from understudy.collect.follow_ups import TEACHER, FollowUps, by_teacher
+from understudy.collect.local import Held, bootstrap
+from understudy.collect.self_instruct import self_instruct
 from understudy.prompts import Prompt
 from understudy.recipe import CollectSettings
-from understudy.teacher.client import Answer, Cost, Endpoint, Request, ask
-
-LICENCE = "terms of the teacher's provider"
+from understudy.teacher.client import Account, Answer, Cost, Failure, Request, ask, total_cost
 
 
 def collect(
     settings: CollectSettings,
-    prompts: list[Prompt],
-    teacher: Endpoint,
-    ledger: Path,
+    prompts: Iterable[Prompt] | None,
+    account: Account,
     out: Path,
     seed: int,
+    held: list[Held] | None = None,
+    follow_ups: FollowUps | None = None,
 ) -> dict[str, Any]:
-    """Ask the teacher every prompt once; writes dialogues.jsonl and failed.jsonl into `out`.
+    """Gather dialogues into out/dialogues.jsonl, and into out/dropped.jsonl what came to nothing.
 
-    Every prompt ends in one of the two files, in the order of the prompts; rows of failed.jsonl are
-    {"id", "reason", "detail"}. Killed and called again, it goes on from the ledger.
+    Killed and called again, it goes on from the ledger.
 
     Args:
-        settings: how to ask.
-        prompts: what to ask; their ids become the dialogues'.
-        teacher: whom to ask.
-        ledger: file that records every call.
+        settings: which way, and how.
+        prompts: what to ask; None for the ways that need none.
+        account: whom to ask, and what it may cost.
         out: folder.
-        seed: goes into every request's seed.
+        seed: of what is drawn.
+        held: the items of the benchmarks, which local pairs must not repeat.
+        follow_ups: says what the user says next, for dialogues of several turns, where the
+            settings do not leave that to the teacher.
 
     Returns:
-        {"asked", "dialogues", "failed": {reason: count}, "cost"}, where the cost is that of all
-        answers in the file, those that an earlier start paid for included.
+        Facts for the manifest: "dialogues", other counts, reasons, and "cost".
 
     Raises:
-        UserError: no prompt was answered, or see `ask`.
+        UserError: nothing was gathered, or the teacher cannot be asked.
     """
-    requests = [
-        Request(
-            messages=prompt.chat(),
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-            seed=seed,
-            top_logprobs=settings.top_logprobs,
+    asking = _Asking(account)
+    if settings.local:
+        teacher = account.teacher.model
+        facts = bootstrap(
+            settings.local, settings.n, asking, held or [], teacher, LICENCE, out, seed
         )
-        for prompt in prompts
-    ]
-    outcomes = ask(teacher, ledger, requests, "collect")
-    dialogues, failed, answers = [], [], {}
-    for prompt, outcome in zip(prompts, outcomes, strict=True):
-        if isinstance(outcome, Answer):
-            answers[outcome.key] = outcome
-            dialogues.append(_dialogue(prompt, outcome, teacher.model))
-        else:
-            failed.append({"id": prompt.id, "reason": outcome.reason, "detail": outcome.detail})
-    write_jsonl(out / "failed.jsonl", failed)
-    if failed and not dialogues:
-        raise UserError(
-            f"{teacher.base_url}: answered none of {len(prompts)} prompts; the first failed with "
-            f"{failed[0]['reason']} ({failed[0]['detail']}); see {out / 'failed.jsonl'}"
-        )
-    write_dialogues(out / "dialogues.jsonl", dialogues)
-    cost = Cost()
-    for answer in answers.values():
-        cost.add(answer)
-    return {
-        "asked": len(prompts),
-        "dialogues": len(dialogues),
-        "failed": dict(sorted(Counter(row["reason"] for row in failed).items())),
-        "cost": cost.as_dict(),
-    }
+        return facts | {"dialogues": facts["kept"], "cost": asking.cost.as_dict()}
+    if settings.follow_ups == TEACHER:
+        follow_ups = by_teacher(asking, seed)
+    more = {}
+    if settings.self_instruct:
+        invented = self_instruct(settings.self_instruct, settings.n, asking, out, seed)
+        prompts, more = PromptFile(out / "prompts.jsonl"), {"self_instruct": invented}
+    assert prompts is not None
+    facts = converse(settings, prompts, account, out, seed, follow_ups)
+    return facts | more | {"cost": total_cost([asking.cost.as_dict(), facts["cost"]])}
 
 
-def _dialogue(prompt: Prompt, answer: Answer, teacher: str) -> Dialogue:
-    return Dialogue(
-        id=prompt.id,
-        turns=[*prompt.messages, Turn(role="assistant", content=answer.text)],
-        source="collect",
-        teacher=teacher,
-        licence=LICENCE,
-        origin=answer.key[:16],
-        cut=answer.finish_reason == "length",
-    )
+class _Asking:
+    """Asks, and adds up what the answers cost."""
+
+    def __init__(self, account: Account) -> None:
+        self._account, self.cost = account, Cost()
+
+    def __call__(self, requests: list[Request], label: str) -> list[Answer | Failure]:
+        outcomes = ask(self._account, requests, label)
+        for answer in outcomes:
+            if isinstance(answer, Answer):
+                self.cost.add(answer)
+        return outcomes

@@ -1,39 +1,70 @@
-"""Asking a teacher: many calls at once, retries, and no answer that is not in the ledger first."""
+"""Asking a teacher: no answer that is not in the ledger first, and none paid for twice.
+
+`ask_all` puts any number of requests to a teacher and leaves the answers in the ledger; `answers`
+reads them from there in their order, so that neither holds more than a few hundred at a time. `ask`
+does both for a list.
+"""
 
 import asyncio
+import itertools
 import os
-import random
-import ssl
-import time
-from collections.abc import Iterable, Iterator, Sequence
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from understudy.errors import UserError
-from understudy.files import canonical_json
-from understudy.progress import Task, progress
-from understudy.recipe import TeacherSettings
-from understudy.teacher.ledger import Call, Ledger, call_key
-from understudy.teacher.wire import (
-    MOST_BYTES,
-    Again,
-    Completion,
-    Endpoint,
-    Failure,
-    Request,
-    parse,
-    refusal,
-    without_key,
-)
+from understudy.progress import progress
+from understudy.recipe import BudgetSettings, TeacherSettings, WaySettings
+from understudy.teacher.batched import ask_in_batches
+from understudy.teacher.budget import Budget
+from understudy.teacher.caller import Caller
+from understudy.teacher.databases import is_address
+from understudy.teacher.jobs import Job
+from understudy.teacher.ledger import Call, Ledger, call_key, chunks, exists
+from understudy.teacher.prices import prices_of
+from understudy.teacher.wire import Completion, Endpoint, Failure, Request, Teacher
 
-__all__ = ["Answer", "Cost", "Endpoint", "Failure", "Request", "ask", "endpoint", "total_cost"]
+__all__ = [
+    "Account",
+    "Answer",
+    "Ask",
+    "Cost",
+    "Endpoint",
+    "Failure",
+    "Request",
+    "Teacher",
+    "answers",
+    "ask",
+    "ask_all",
+    "teacher_of",
+    "total_cost",
+]
 
-FIRST_WAIT_S, MOST_WAIT_S = 0.5, 60.0  # before another try
-CONNECT_S = 10.0
-UNREACHABLE = "unreachable"
+LOOKED_UP = 200  # requests at once
+UNLIMITED = BudgetSettings()
+SEEN_BYTES = 16  # of a key; two keys of one job that share them are not to be expected
+
+
+@dataclass(frozen=True)
+class Account:
+    """A teacher, the ledger that its answers go to, and what they may cost.
+
+    `ledger` is a file or a postgresql:// address; calls are booked there under `recipe`, whose
+    budget counts them over all starts.
+    """
+
+    teacher: Teacher
+    ledger: str | Path
+    recipe: str = ""
+    budget: BudgetSettings = UNLIMITED
+
+    def journal(self, folder: Path) -> Path:
+        """The file that names the batches: beside the ledger's, or in `folder` if it has none."""
+        if is_address(self.ledger):
+            return folder / "batches.json"
+        return Path(f"{self.ledger}.batches.json")
 
 
 @dataclass(frozen=True)
@@ -45,7 +76,7 @@ class Answer:
         finish_reason: as the API gives it; "length" means cut short.
         prompt_tokens, completion_tokens: as the teacher counts; 0 where it does not say.
         usd: None where no price, or no count, is known.
-        logprobs: the API's logprobs.content.
+        logprobs: as the chat API's logprobs.content.
         key: of the ledger's record.
     """
 
@@ -56,6 +87,9 @@ class Answer:
     usd: float | None
     logprobs: list[dict[str, Any]] | None
     key: str
+
+
+Ask = Callable[[list[Request], str], list[Answer | Failure]]
 
 
 @dataclass
@@ -94,20 +128,23 @@ def total_cost(costs: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return total | {"usd": None if None in usd else round(sum(usd, 0.0), 6)}
 
 
-def endpoint(settings: TeacherSettings) -> Endpoint:
-    """The teacher of these settings; its key is read from the environment.
+def teacher_of(settings: TeacherSettings) -> Teacher:
+    """The teacher of these settings; its keys are read from the environment.
 
     Raises:
-        UserError: the address is not one, or the variable is unset or holds no key.
+        UserError: an address is not one, or a variable is unset or holds no key.
     """
-    address = _address(settings.base_url)
-    return Endpoint(
-        base_url=address,
+    first = WaySettings(base_url=settings.base_url, api_key_env=settings.api_key_env)
+    endpoints = [
+        Endpoint(_address(way.base_url), _key(way.api_key_env), way.api_key_env)
+        for way in (first, *settings.ways)
+    ]
+    return Teacher(
         model=settings.model,
-        identity=address,
-        key=_key(settings.api_key_env) if settings.api_key_env else None,
-        key_env=settings.api_key_env,
-        prices=settings.prices,
+        identity=endpoints[0].base_url,
+        endpoints=tuple(endpoints),
+        api=settings.api,
+        prices=prices_of(settings)[0],
         concurrency=settings.concurrency,
         timeout_s=settings.timeout_s,
         retries=settings.retries,
@@ -117,24 +154,28 @@ def endpoint(settings: TeacherSettings) -> Endpoint:
 def _address(text: str) -> str:
     """A base_url in one spelling. Passwords and queries are refused, since it is written down."""
     try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, ValueError):
+        url = urllib.parse.urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:
         raise UserError("teacher.base_url: not an address; write it like https://host/v1") from None
-    if url.userinfo:
+    if url.username is not None or url.password is not None:
         raise UserError(
             "teacher.base_url: holds a name or password; put the key into an environment variable "
             "and name that as teacher.api_key_env"
         )
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         raise UserError(
             f"teacher.base_url: {text!r} is no http(s) address; write it like https://host/v1"
         )
     if url.query or url.fragment:
         raise UserError("teacher.base_url: must end with its path, such as /v1; remove ? and #")
-    return str(url).rstrip("/")
+    place = f"[{host}]" if ":" in host else host
+    return f"{url.scheme}://{place}{'' if port is None else f':{port}'}{url.path}".rstrip("/")
 
 
-def _key(name: str) -> str:
+def _key(name: str | None) -> str | None:
+    if name is None:
+        return None
     key = os.environ.get(name, "").strip()
     if not key:
         raise UserError(f"teacher.api_key_env: {name} is not set; export {name}=<your key>")
@@ -143,197 +184,129 @@ def _key(name: str) -> str:
     return key
 
 
-def ask(
-    teacher: Endpoint, ledger: Path, requests: Sequence[Request], label: str
-) -> list[Answer | Failure]:
+def ask(account: Account, requests: Sequence[Request], label: str) -> list[Answer | Failure]:
     """Put requests to a teacher; what the ledger holds already is not asked.
-
-    Equal requests are asked once. Every answer is on disk before it is returned, so that after a
-    kill a second start asks only for the rest.
-
-    Args:
-        teacher: whom to ask; `concurrency` calls at once.
-        ledger: its file, made if it is missing.
-        requests: what to ask.
-        label: names the work beside the progress bar.
 
     Returns:
         An answer or failure for every request, in their order.
 
     Raises:
+        UserError: see `ask_all`.
+    """
+    failures = ask_all(account, requests, len(requests), label)
+    return list(answers(account, requests, failures))
+
+
+def ask_all(
+    account: Account,
+    requests: Iterable[Request],
+    total: int,
+    label: str,
+    journal: Path | None = None,
+) -> dict[str, Failure]:
+    """Ask for the answers that the ledger does not hold yet, many at once.
+
+    Equal requests are asked once. Every answer is on disk before it counts, so that after a kill a
+    second start asks only for the rest. Ctrl-C waits for the calls in flight; a second one does
+    not.
+
+    Args:
+        account: whom to ask, where the answers go, what they may cost.
+        requests: what to ask; taken as they are needed.
+        total: how many they are.
+        label: names the work beside the progress bar.
+        journal: a file that names the batches; with it the calls go through the Batch API.
+
+    Returns:
+        The failures, by the requests' keys; those beyond the budget have the reason `budget`.
+
+    Raises:
         UserError: the teacher cannot be reached, refuses the key, has no such model, or the ledger
             cannot be written.
+        KeyboardInterrupt: stopped; what was answered is in the ledger.
     """
-    keys = [_call_key(teacher, request) for request in requests]
-    wanted = dict(zip(keys, requests, strict=True))
-    with Ledger(ledger) as book:
-        found = {call.key: _read(call, teacher) for call in book.lookup(wanted)}
-        missing = {key: request for key, request in wanted.items() if key not in found}
-        if missing:
-            with progress(label, len(wanted)) as task:
-                task.advance(len(found))
-                found |= asyncio.run(_ask(teacher, book, missing, task))
-    return [found[key] for key in keys]
+    with Ledger(account.ledger) as ledger, progress(label, total) as task:
+        jobs = _missing(account, ledger, requests, task.advance)
+        first = next(jobs, None)
+        if first is None:
+            return {}
+        budget = Budget(account.budget, account.teacher, ledger, account.recipe)
+        jobs = itertools.chain([first], jobs)
+        common = (account.teacher, ledger, account.recipe, budget, task)
+        if journal:
+            return asyncio.run(ask_in_batches(*common, jobs, journal))
+        caller = Caller(*common)
+        failures = asyncio.run(caller.run(jobs))
+        if caller.interrupted:
+            raise KeyboardInterrupt
+        return failures
 
 
-def _call_key(teacher: Endpoint, request: Request) -> str:
-    body = request.body(teacher.model)
-    return call_key(teacher.identity, teacher.model, body, request.sample)
+def answers(
+    account: Account, requests: Iterable[Request], failures: dict[str, Failure]
+) -> Iterator[Answer | Failure]:
+    """The outcome of every request, in their order: from the ledger, or its failure."""
+    with Ledger(account.ledger) as ledger:
+        for keys in chunks((job.key for job in _jobs(account.teacher, requests)), LOOKED_UP):
+            found = {call.key: read(call, account.teacher) for call in ledger.lookup(set(keys))}
+            yield from (found.get(key) or failures[key] for key in keys)
 
 
-def _read(call: Call, teacher: Endpoint) -> Answer | Failure:
+def read(call: Call, teacher: Teacher) -> Answer | Failure:
     """The answer in a ledger's record; a price that was not known then is taken from now."""
     if call.finish_reason == "content_filter":
         return Failure("content_filter", "the provider's filter withheld the answer")
     completion = Completion.model_validate_json(call.response)
+    usd = call.usd
+    if usd is None and completion.count("completion_tokens") is not None:
+        usd = teacher.usd(call.prompt_tokens, call.completion_tokens)
     return Answer(
         text=completion.text,
         finish_reason=call.finish_reason,
         prompt_tokens=call.prompt_tokens,
         completion_tokens=call.completion_tokens,
-        usd=_usd(completion, teacher) if call.usd is None else call.usd,
+        usd=usd,
         logprobs=completion.logprobs,
         key=call.key,
     )
 
 
-def _usd(completion: Completion, teacher: Endpoint) -> float | None:
-    asked, given = completion.count("prompt_tokens"), completion.count("completion_tokens")
-    return None if asked is None or given is None else teacher.usd(asked, given)
+def missing(account: Account, requests: Iterable[Request]) -> Iterator[Job]:
+    """The requests, each once, that the ledger, if it is there, has no answer to."""
+    if not exists(account.ledger):
+        yield from _unseen(_jobs(account.teacher, requests), set(), lambda count: None)
+        return
+    with Ledger(account.ledger) as ledger:
+        yield from _missing(account, ledger, requests, lambda count: None)
 
 
-async def _ask(
-    teacher: Endpoint, ledger: Ledger, missing: dict[str, Request], task: Task
-) -> dict[str, Answer | Failure]:
-    """Ask for what is missing with `concurrency` workers that share one iterator."""
-    found: dict[str, Answer | Failure] = {}
-    requests = iter(missing.items())
-    caller = _Caller(teacher, ledger, httpx.create_ssl_context(), task)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(teacher.concurrency, len(missing))):
-                group.create_task(caller.work(requests, found))
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return found
+def _missing(
+    account: Account,
+    ledger: Ledger,
+    requests: Iterable[Request],
+    answered: Callable[[int], None],
+) -> Iterator[Job]:
+    """The requests, each once, that the ledger has no answer to; the others are counted."""
+    seen: set[bytes] = set()
+    for jobs in chunks(_jobs(account.teacher, requests), LOOKED_UP):
+        known = ledger.known([job.key for job in jobs])
+        answered(sum(job.key in known for job in jobs))
+        yield from _unseen((job for job in jobs if job.key not in known), seen, answered)
 
 
-@dataclass
-class _Caller:
-    """What the workers share."""
-
-    teacher: Endpoint
-    ledger: Ledger
-    tls: ssl.SSLContext
-    task: Task
-
-    def __post_init__(self) -> None:
-        self.cost, self.begun = Cost(), time.monotonic()
-
-    async def work(
-        self, requests: Iterator[tuple[str, Request]], found: dict[str, Answer | Failure]
-    ) -> None:
-        """One worker: take requests until none is left."""
-        async with self._http() as http:
-            for key, request in requests:
-                outcome = await self._call(http, key, request)
-                found[key] = outcome
-                if isinstance(outcome, Answer):
-                    self.cost.add(outcome)
-                self.task.advance(note=self._note())
-
-    def _http(self) -> httpx.AsyncClient:
-        """A worker's own connection; one pool for all would be searched at every call."""
-        url, key = httpx.URL(self.teacher.base_url), self.teacher.key
-        return httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            # A call as a whole has its time limit; connecting has another, to tell the two apart.
-            timeout=httpx.Timeout(None, connect=min(CONNECT_S, self.teacher.timeout_s / 2)),
-            limits=httpx.Limits(max_connections=1),
-            verify=self.tls,
-            # No proxy has a way to this machine's own loopback.
-            trust_env=url.host not in ("127.0.0.1", "localhost", "::1"),
-        )
-
-    def _note(self) -> str:
-        rate = self.cost.calls / max(time.monotonic() - self.begun, 1e-3)
-        usd = "" if self.cost.usd is None else f"${self.cost.usd:.3f}, "
-        return f"{usd}{rate:.1f}/s"
-
-    async def _call(self, http: httpx.AsyncClient, key: str, request: Request) -> Answer | Failure:
-        """One request with its retries; an answer is recorded before it is returned."""
-        body = request.body(self.teacher.model)
-        outcome = await self._try(http, body)
-        for attempt in range(self.teacher.retries):
-            if not isinstance(outcome, Again):
-                break
-            await asyncio.sleep(wait_s(attempt, outcome.after_s))
-            outcome = await self._try(http, body)
-        if isinstance(outcome, Again):
-            if outcome.failure.reason == UNREACHABLE:
-                raise UserError(
-                    f"{self.teacher.base_url}: cannot be reached ({outcome.failure.detail}); "
-                    "check teacher.base_url and the network, and run the command again"
-                )
-            outcome = outcome.failure
-        if isinstance(outcome, Failure):
-            return outcome
-        completion, response = outcome
-        call = Call(
-            key=key,
-            identity=self.teacher.identity,
-            model=self.teacher.model,
-            sample=request.sample,
-            request=canonical_json(body),
-            response=response,
-            finish_reason=completion.finish_reason,
-            prompt_tokens=completion.count("prompt_tokens") or 0,
-            completion_tokens=completion.count("completion_tokens") or 0,
-            usd=_usd(completion, self.teacher),
-            created=time.time(),
-        )
-        return _read(await asyncio.wrap_future(self.ledger.record(call)), self.teacher)
-
-    async def _try(
-        self, http: httpx.AsyncClient, body: dict[str, Any]
-    ) -> tuple[Completion, str] | Again | Failure:
-        """One attempt: a completion with the body it came in, or what went wrong."""
-        try:
-            async with asyncio.timeout(self.teacher.timeout_s):
-                return await self._post(http, body)
-        except TimeoutError:
-            limit = f"no whole answer within {self.teacher.timeout_s:g} s"
-            return Again(Failure("timeout", limit))
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return Again(Failure(UNREACHABLE, str(error) or type(error).__name__))
-        except httpx.DecodingError:
-            return Again(Failure("broken", "the answer's compression is broken"))
-        except httpx.TransportError as error:
-            return Again(Failure("cut", f"the connection broke ({type(error).__name__})"))
-
-    async def _post(
-        self, http: httpx.AsyncClient, body: dict[str, Any]
-    ) -> tuple[Completion, str] | Again | Failure:
-        url = f"{self.teacher.base_url}/chat/completions"
-        async with http.stream("POST", url, json=body) as response:
-            received = bytearray()
-            async for piece in response.aiter_bytes():
-                received += piece
-                if len(received) > MOST_BYTES:
-                    limit = f"the answer is longer than {MOST_BYTES // 2**20} MiB"
-                    return Failure("too_long", limit)
-        if response.status_code != 200:
-            after = response.headers.get("retry-after")
-            return refusal(self.teacher, response.status_code, bytes(received), after)
-        content = without_key(self.teacher, bytes(received))
-        completion = parse(content)
-        return completion if isinstance(completion, Again) else (completion, content.decode())
+def _unseen(
+    jobs: Iterable[Job], seen: set[bytes], answered: Callable[[int], None]
+) -> Iterator[Job]:
+    for job in jobs:
+        short = bytes.fromhex(job.key)[:SEEN_BYTES]
+        if short in seen:
+            answered(1)
+        else:
+            seen.add(short)
+            yield job
 
 
-def wait_s(attempt: int, asked_s: float | None) -> float:
-    """Seconds before another try: what the server asks for, and a random time that doubles.
-
-    Exponential back-off with full jitter (M. Brooker, "Exponential Backoff and Jitter", 2015).
-    """
-    jitter = random.uniform(0, min(MOST_WAIT_S, FIRST_WAIT_S * 2 ** min(attempt, 16)))
-    return min(MOST_WAIT_S, asked_s or 0.0) + jitter
+def _jobs(teacher: Teacher, requests: Iterable[Request]) -> Iterator[Job]:
+    for request in requests:
+        body = request.body(teacher)
+        yield Job(call_key(teacher.identity, teacher.model, body, request.sample), request, body)

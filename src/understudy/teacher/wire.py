@@ -1,20 +1,25 @@
-"""What travels to a teacher and back: OpenAI's chat-completions format, read with suspicion.
+"""What travels to a teacher and back: OpenAI's formats of completions, read with suspicion.
 
 Everything that comes back is bounded and checked; text of it that is shown to the user is one
 line, short, and without the key.
 """
 
 import email.utils
+import functools
 import json
 import math
+import re
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
 from understudy.errors import UserError
-from understudy.files import digest
+from understudy.files import canonical_json, digest
 from understudy.recipe import Prices
 
 MOST_BYTES = 32 * 2**20  # of an answer's body
@@ -22,37 +27,63 @@ SHOWN = 200  # characters of the server's text in a message
 SECRET = 8  # a key shorter than this is no secret ("EMPTY", "x") and is not looked for
 HIDDEN = "[key]"
 WORTH_ANOTHER_TRY = (408, 409, 425, 429)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ROUTES = {"chat": "/chat/completions", "completions": "/completions"}
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A teacher that can be asked.
-
-    `identity` stands for the teacher in ledger keys: its address, or the digest of a world.
-    """
+    """A way to a teacher: an address, up to its /v1, and a key."""
 
     base_url: str
+    key: str | None = field(default=None, repr=False)
+    key_env: str | None = None
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher that can be asked.
+
+    Attributes:
+        identity: stands for the teacher in ledger keys: its first address, or a world's digest.
+        api: `completions` is the older interface, which base models have: text in, text out.
+        endpoints: the ways to it, used side by side; one at least.
+        prices: None where they are not known.
+        concurrency: calls at once at one endpoint, at most.
+        timeout_s: of one call as a whole.
+        retries: of one call, after the first try.
+    """
+
     model: str
     identity: str
-    key: str | None = field(repr=False)
-    key_env: str | None
-    prices: Prices | None
-    concurrency: int
-    timeout_s: float
-    retries: int
+    endpoints: tuple[Endpoint, ...]
+    api: Literal["chat", "completions"] = "chat"
+    prices: Prices | None = None
+    concurrency: int = 64
+    timeout_s: float = 60.0
+    retries: int = 6
 
-    def usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+    @property
+    def base_url(self) -> str:
+        """The first address, which names the teacher in messages."""
+        return self.endpoints[0].base_url
+
+    @property
+    def route(self) -> str:
+        """Where its calls go, after the address."""
+        return ROUTES[self.api]
+
+    def usd(self, prompt_tokens: int, completion_tokens: int, batch: bool = False) -> float | None:
         """The price of a call; None where no price is known."""
         if self.prices is None:
             return None
-        return (
-            prompt_tokens * self.prices.input + completion_tokens * self.prices.output
-        ) / 1_000_000
+        asked = prompt_tokens * self.prices.input + completion_tokens * self.prices.output
+        return asked * (self.prices.batch if batch else 1.0) / 1_000_000
 
 
 @dataclass(frozen=True)
 class Request:
-    """One chat completion asked for; `sample` counts equal requests that want another answer."""
+    """One completion asked for; `sample` counts equal requests that want another answer."""
 
     messages: list[dict[str, str]]
     temperature: float
@@ -62,20 +93,42 @@ class Request:
     top_logprobs: int | None = None
     stop: tuple[str, ...] = ()
 
-    def body(self, model: str) -> dict[str, Any]:
-        """The JSON body. Seed and sample make its seed, so that samples differ in the body."""
-        body = {
-            "model": model,
-            "messages": self.messages,
+    def body(self, teacher: Teacher) -> str:
+        """The JSON body, in canonical form. Seed and sample make its seed, so samples differ.
+
+        Raises:
+            UserError: the teacher takes plain text and the messages are a dialogue.
+        """
+        body: dict[str, Any] = {
+            "model": teacher.model,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
-            "seed": int(digest([self.seed, self.sample])[:8], 16) // 2,  # 31 bits
+            "seed": _seed(self.seed, self.sample),
         }
+        if teacher.api == "chat":
+            body["messages"] = self.messages
+        else:
+            body["prompt"] = self._text(teacher)
         if self.top_logprobs is not None:
-            body |= {"logprobs": True, "top_logprobs": self.top_logprobs}
+            top = self.top_logprobs
+            chat = {"logprobs": True, "top_logprobs": top}
+            body |= chat if teacher.api == "chat" else {"logprobs": top}
         if self.stop:
             body["stop"] = list(self.stop)
-        return body
+        return canonical_json(body)
+
+    def _text(self, teacher: Teacher) -> str:
+        if any(message["role"] == "assistant" for message in self.messages):
+            raise UserError(
+                f"teacher.api: {teacher.model} is asked through completions, which take one text; "
+                "ask prompts of one turn, or use api: chat"
+            )
+        return "\n\n".join(message["content"] for message in self.messages)
+
+
+@functools.lru_cache(maxsize=4096)
+def _seed(seed: int, sample: int) -> int:
+    return int(digest([seed, sample])[:8], 16) // 2  # 31 bits
 
 
 @dataclass(frozen=True)
@@ -92,10 +145,18 @@ class Failure:
 
 @dataclass(frozen=True)
 class Again:
-    """A failure that another try may mend, after `after_s` seconds if the server says so."""
+    """A failure that another try may mend.
+
+    Attributes:
+        after_s: seconds to wait, if the server says so.
+        slower: whether it asks for fewer calls: too many at once, or too much to do.
+        billed: whether the provider may have written an answer, and charge for it.
+    """
 
     failure: Failure
     after_s: float | None = None
+    slower: bool = False
+    billed: bool = False
 
 
 class _Message(BaseModel):
@@ -103,20 +164,24 @@ class _Message(BaseModel):
 
 
 class _Choice(BaseModel):
-    message: _Message
+    """A choice of either interface: chat has a message, completions a text."""
+
+    message: _Message | None = None
+    text: str | None = None
     finish_reason: str | None = Field(None, max_length=64)
     logprobs: Any = None
 
 
 class Completion(BaseModel):
-    """As much of a chat completion as is needed; `choices` holds at least one."""
+    """As much of an answer's body as is needed; `choices` holds at least one."""
 
     choices: list[_Choice] = Field(min_length=1)
     usage: Any = None
 
     @property
     def text(self) -> str:
-        return self.choices[0].message.content or ""
+        choice = self.choices[0]
+        return (choice.message.content if choice.message else choice.text) or ""
 
     @property
     def finish_reason(self) -> str:
@@ -124,9 +189,13 @@ class Completion(BaseModel):
 
     @property
     def logprobs(self) -> list[dict[str, Any]] | None:
-        """The API's logprobs.content; None where there is none."""
+        """The chat API's logprobs.content, also of an answer to completions; None without any."""
         found = self.choices[0].logprobs
-        content = found.get("content") if isinstance(found, dict) else None
+        if not isinstance(found, dict):
+            return None
+        if "tokens" in found:
+            return _as_content(found)
+        content = found.get("content")
         return content if isinstance(content, list) else None
 
     def count(self, name: str) -> int | None:
@@ -135,54 +204,76 @@ class Completion(BaseModel):
         return value if isinstance(value, int) and 0 <= value < 2**53 else None
 
 
+def _as_content(found: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The log-probabilities of completions in the form that chat gives them."""
+    columns = [found.get(name) for name in ("tokens", "token_logprobs", "top_logprobs")]
+    tokens, chosen, top = (column if isinstance(column, list) else [] for column in columns)
+    if len(tokens) != len(chosen):
+        return None
+    rows = []
+    for place, (token, logprob) in enumerate(zip(tokens, chosen, strict=True)):
+        others = top[place] if place < len(top) and isinstance(top[place], dict) else {}
+        likely = [{"token": name, "logprob": value} for name, value in others.items()]
+        rows.append({"token": token, "logprob": logprob, "top_logprobs": likely})
+    return rows
+
+
 def parse(body: bytes) -> Completion | Again:
     """Read the body of an answer with status 200."""
     try:
-        return Completion.model_validate_json(body)
+        completion = Completion.model_validate_json(body)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in fault["loc"])
-        return Again(Failure("broken", f"no chat completion: {where} {fault['msg']}".strip()))
+        if (where, fault["type"]) == ("choices", "too_short"):
+            return Again(Failure("empty", "the answer holds no choice"), billed=True)
+        what = f"no completion: {where} {fault['msg']}".strip()
+        return Again(Failure("broken", what), billed=True)
+    choice = completion.choices[0]
+    if choice.message is None and choice.text is None:
+        return Again(Failure("broken", "no completion: neither message nor text"), billed=True)
+    return completion
 
 
 def refusal(
-    teacher: Endpoint, status: int, body: bytes, retry_after: str | None
+    teacher: Teacher, endpoint: Endpoint, status: int, body: bytes, headers: Mapping[str, str]
 ) -> Again | Failure:
     """What an answer with a status other than 200 means.
 
     Raises:
         UserError: no request to this teacher can succeed until the user mends something.
     """
-    said = f"HTTP {status}: {shown(teacher, body)}"
+    place, said = endpoint.base_url, f"HTTP {status}: {shown(endpoint, body)}"
     if status == 401:
-        raise UserError(f"{teacher.base_url}: {_mend_key(teacher)} (HTTP 401)")
+        raise UserError(f"{place}: {_mend_key(endpoint)} (HTTP 401)")
     if status == 403:
-        raise UserError(f"{teacher.base_url}: {_mend_key(teacher)} ({said})")
+        raise UserError(f"{place}: {_mend_key(endpoint)} ({said})")
     if status == 404:
         raise UserError(
-            f"{teacher.base_url}: no model {teacher.model!r} there ({said}); "
+            f"{place}: no model {teacher.model!r} there ({said}); "
             "check teacher.model and teacher.base_url"
         )
     if 300 <= status < 400:
         raise UserError(
-            f"{teacher.base_url}: answers with a redirect (HTTP {status}), which is not followed; "
+            f"{place}: answers with a redirect (HTTP {status}), which is not followed; "
             "name the address that it leads to as teacher.base_url"
         )
-    if b"insufficient_quota" in body:
-        raise UserError(f"{teacher.base_url}: the account has no credit left ({said})")
+    if status == 402 or b"insufficient_quota" in body:
+        raise UserError(f"{place}: the account has no credit left ({said})")
+    after_s = seconds(headers.get("Retry-After"))
     if status == 429:
-        return Again(Failure("rate_limited", said), seconds(retry_after))
+        return Again(Failure("rate_limited", said), after_s, slower=True)
     if status >= 500 or status in WORTH_ANOTHER_TRY:
-        return Again(Failure("server", said), seconds(retry_after))
+        return Again(Failure("server", said), after_s, slower=status == 503)
     return Failure("refused", said)
 
 
-def _mend_key(teacher: Endpoint) -> str:
-    if teacher.key_env is None:
+def _mend_key(endpoint: Endpoint) -> str:
+    if endpoint.key_env is None:
         return (
             "wants a key, and api_key_env is not set; name the environment variable that holds it"
         )
-    return f"refuses the key in {teacher.key_env}; check that variable"
+    return f"refuses the key in {endpoint.key_env}; check that variable"
 
 
 def seconds(retry_after: str | None, now: datetime | None = None) -> float | None:
@@ -200,17 +291,47 @@ def seconds(retry_after: str | None, now: datetime | None = None) -> float | Non
     return max(value, 0.0) if math.isfinite(value) else None
 
 
-def without_key(teacher: Endpoint, body: bytes) -> bytes:
-    """The server's bytes with the key struck out, should they repeat it."""
-    key = teacher.key or ""
-    return body.replace(key.encode(), HIDDEN.encode()) if len(key) >= SECRET else body
+_PART = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
+_PART_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def shown(teacher: Endpoint, body: bytes) -> str:
+def reset_s(text: str | None) -> float | None:
+    """An x-ratelimit-reset header in seconds from now: "1m30.5s", "20ms", or a bare number."""
+    if not text or len(text) > 40:
+        return None
+    parts = _PART.findall(text)
+    try:
+        if "".join(number + unit for number, unit in parts) == text:
+            return sum(float(number) * _PART_S[unit] for number, unit in parts)
+    except ValueError:
+        return None
+    return seconds(text)
+
+
+def proxy_for(address: str) -> str | None:
+    """The proxy that the environment names for an address."""
+    url = urllib.parse.urlsplit(address)
+    if url.hostname in LOOPBACK or urllib.request.proxy_bypass(url.hostname or ""):
+        return None
+    return urllib.request.getproxies().get(url.scheme)
+
+
+def without_key(endpoint: Endpoint, body: bytes) -> bytes:
+    """The server's bytes with the key struck out, should they repeat it, also escaped for JSON."""
+    key = endpoint.key or ""
+    if len(key) < SECRET:
+        return body
+    escaped = json.dumps(key)[1:-1]
+    for form in (key, escaped, escaped.replace("/", "\\/")):
+        body = body.replace(form.encode(), HIDDEN.encode())
+    return body
+
+
+def shown(endpoint: Endpoint, body: bytes) -> str:
     """The server's message as one short line without control characters."""
     text = _message(body)
-    if teacher.key and len(teacher.key) >= SECRET:
-        text = text.replace(teacher.key, HIDDEN)
+    if endpoint.key and len(endpoint.key) >= SECRET:
+        text = text.replace(endpoint.key, HIDDEN)
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line[:SHOWN] + "…" if len(line) > SHOWN else line
 

@@ -10,7 +10,9 @@ import re
 
 from understudy.world import arithmetic, programs
 from understudy.world.encyclopedia import Fact, World
+from understudy.world.pairs import pairs_wanted, write_pairs
 from understudy.world.phrasings import asks_of_somebody, find_fact, statement
+from understudy.world.tasks import continued
 from understudy.world.topics import STATEMENTS, THINGS, Topic, topic_in
 
 LONGEST = 20_000  # characters of a message that are read, from its end
@@ -75,6 +77,10 @@ def reply(world: World, messages: list[dict[str, str]], rng: random.Random) -> s
     users = [m["content"] for m in messages if m.get("role") == "user"]
     systems = [m["content"] for m in messages if m.get("role") == "system"]
     asked = users[-1][-LONGEST:] if users else ""
+    if pairs := pairs_wanted(asked):
+        return write_pairs(world, *pairs, rng)
+    if tasks := continued(world, asked, rng):
+        return tasks
     wanted = _ONLY.findall(asked[-LONGEST:]) or _ONLY.findall(" ".join(systems)[-LONGEST:])
     only = wanted[-1].lower() if wanted else None
     asked = _INSTRUCTION.sub("", asked).strip()

@@ -1,4 +1,6 @@
-"""OpenAI's chat-completions format, as the world's teacher speaks it.
+"""OpenAI's formats of completions, as the world's teacher speaks them: chat and the older one.
+
+The older interface (POST /v1/completions) takes a text, which is answered as a chat's one message.
 
 **Tokens** are words and marks: a run of up to 16 letters or digits, or one other sign, each with
 the white space before it. Joined, they are the text again. Their number has nothing to do with any
@@ -17,11 +19,14 @@ import random
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from itertools import accumulate
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.types import Message as Received
 
 from understudy.files import canonical_json, digest
 from understudy.world.encyclopedia import World
@@ -69,22 +74,34 @@ class StreamOptions(BaseModel):
 _Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
-class ChatRequest(BaseModel):
+class _Sampling(BaseModel):
     """The fields that are heeded; others, which OpenAI has as well, are passed over."""
 
     model_config = ConfigDict(strict=True)
 
     model: str
-    messages: list[Message] = Field(min_length=1)
     temperature: float | None = Field(None, ge=0, le=2)
     n: int | None = Field(None, ge=1, le=MOST_ANSWERS)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stop: _Stop | Annotated[list[_Stop], Field(max_length=4)] | None = None
     max_tokens: int | None = Field(None, ge=1)
+    stream: bool | None = None
+
+
+class TextRequest(_Sampling):
+    """A request of the older interface."""
+
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)]
+    logprobs: int | None = Field(None, ge=0, le=5)
+
+
+class ChatRequest(_Sampling):
+    """A request of the chat interface."""
+
+    messages: list[Message] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
-    stream: bool | None = None
     stream_options: StreamOptions | None = None
 
     @property
@@ -109,19 +126,53 @@ class Choice:
     logprobs: list[dict[str, Any]] | None
 
 
-def parse(body: bytes) -> ChatRequest:
-    """Read a request's body; ApiError 400 or 404 names the first fault."""
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def read(model: type[ModelT], body: bytes) -> ModelT:
+    """Read a JSON body; ApiError 400 names the first fault."""
     try:
-        request = ChatRequest.model_validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         param = ".".join(str(part) for part in fault["loc"])[:100] or None
         raise ApiError(400, f"{param or 'body'}: {fault['msg']}"[:300], param=param) from None
-    if request.model != MODEL:
-        raise ApiError(404, f"The only model here is {MODEL}.", "model_not_found", "model")
+
+
+def bounded(request: Request, most_bytes: int) -> Request:
+    """The request, reading whose body ends with ApiError 413 once it is longer than that."""
+    received = 0
+
+    async def receive() -> Received:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > most_bytes:
+            raise ApiError(413, f"The body is longer than {most_bytes} bytes.", "too_large")
+        return message
+
+    return Request(request.scope, receive)
+
+
+def _parse_chat(body: bytes) -> ChatRequest:
+    request = read(ChatRequest, body)
     if request.top_logprobs is not None and not request.logprobs:
         raise ApiError(400, "top_logprobs: needs logprobs to be true", param="top_logprobs")
     return request
+
+
+def _parse_text(body: bytes) -> ChatRequest:
+    """The chat with one message that a request of the older interface stands for."""
+    request = read(TextRequest, body)
+    if request.stream:
+        raise ApiError(400, "stream: only chat completions are streamed here", param="stream")
+    prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[0]
+    return ChatRequest(
+        **request.model_dump(include=set(_Sampling.model_fields)),
+        messages=[Message(role="user", content=prompt)],
+        logprobs=request.logprobs is not None,
+        top_logprobs=request.logprobs,
+    )
 
 
 def split_tokens(text: str) -> list[str]:
@@ -160,20 +211,80 @@ def usage(request: ChatRequest, choices: list[Choice]) -> dict[str, int]:
     }
 
 
-def completion(head: dict[str, Any], choices: list[Choice], used: dict[str, int]) -> bytes:
+def _chat_choice(choice: Choice, request: ChatRequest) -> dict[str, Any]:
+    return {
+        "message": {"role": "assistant", "content": "".join(choice.tokens), "refusal": None},
+        "logprobs": _wrapped(choice.logprobs),
+    }
+
+
+def _text_choice(choice: Choice, request: ChatRequest) -> dict[str, Any]:
+    return {
+        "text": "".join(choice.tokens),
+        "logprobs": _columns(choice.logprobs, len(request.messages[0].content)),
+    }
+
+
+@dataclass(frozen=True)
+class Interface:
+    """One of the two interfaces.
+
+    Attributes:
+        object: what an answer calls itself.
+        prefix: how its id begins.
+        parse: reads a body; ApiError names the first fault.
+        choice: writes one choice of an answer, without its index and its reason for the end.
+    """
+
+    object: str
+    prefix: str
+    parse: Callable[[bytes], ChatRequest]
+    choice: Callable[[Choice, ChatRequest], dict[str, Any]]
+
+
+INTERFACES = {
+    "/v1/chat/completions": Interface("chat.completion", "chatcmpl", _parse_chat, _chat_choice),
+    "/v1/completions": Interface("text_completion", "cmpl", _parse_text, _text_choice),
+}
+
+
+def parse(interface: Interface, body: bytes) -> ChatRequest:
+    """Read a request's body; ApiError 400 or 404 names the first fault."""
+    request = interface.parse(body)
+    if request.model != MODEL:
+        raise ApiError(404, f"The only model here is {MODEL}.", "model_not_found", "model")
+    return request
+
+
+def heading(world: World, interface: Interface, body: bytes) -> dict[str, Any]:
+    """What every answer to this body begins with."""
+    name = digest([world.digest, body.decode("utf-8", "replace")])[:24]
+    return {
+        "id": f"{interface.prefix}-{name}",
+        "object": interface.object,
+        "created": int(time.time()),
+        "model": MODEL,
+        "system_fingerprint": f"world-{world.digest}",
+    }
+
+
+def completion(
+    head: dict[str, Any],
+    interface: Interface,
+    request: ChatRequest,
+    choices: list[Choice],
+    used: dict[str, int],
+) -> dict[str, Any]:
     """The body of a plain answer."""
     rows = [
         {
             "index": index,
-            "message": {"role": "assistant", "content": "".join(choice.tokens), "refusal": None},
-            "logprobs": _wrapped(choice.logprobs),
+            **interface.choice(choice, request),
             "finish_reason": choice.finish_reason,
         }
         for index, choice in enumerate(choices)
     ]
-    return canonical_json(
-        {**head, "object": "chat.completion", "choices": rows, "usage": used}
-    ).encode()
+    return {**head, "choices": rows, "usage": used}
 
 
 def events(
@@ -200,23 +311,28 @@ def events(
     yield b"data: [DONE]\n\n"
 
 
-def heading(world: World, body: bytes) -> dict[str, Any]:
-    """What every answer to this body begins with."""
-    name = digest([world.digest, body.decode("utf-8", "replace")])[:24]
-    return {
-        "id": f"chatcmpl-{name}",
-        "created": int(time.time()),
-        "model": MODEL,
-        "system_fingerprint": f"world-{world.digest}",
-    }
-
-
 def _event(value: dict[str, Any]) -> bytes:
     return f"data: {canonical_json(value)}\n\n".encode()
 
 
 def _wrapped(logprobs: list[dict[str, Any]] | None) -> dict[str, Any] | None:
     return None if logprobs is None else {"content": logprobs, "refusal": None}
+
+
+def _columns(logprobs: list[dict[str, Any]] | None, start: int) -> dict[str, Any] | None:
+    """Log-probabilities as the older interface has them; offsets count from the prompt's start."""
+    if logprobs is None:
+        return None
+    tokens = [entry["token"] for entry in logprobs]
+    return {
+        "tokens": tokens,
+        "token_logprobs": [entry["logprob"] for entry in logprobs],
+        "top_logprobs": [
+            {one["token"]: one["logprob"] for one in [*entry["top_logprobs"], entry]}
+            for entry in logprobs
+        ],
+        "text_offset": list(accumulate(map(len, tokens[:-1]), initial=start)) if tokens else [],
+    }
 
 
 class _Draws:

@@ -1,17 +1,18 @@
-"""Prompts for a teacher: broad and local imitation, and topics to measure style on.
+"""Prompts for a teacher: broad and local imitation, topics to measure style on, example pairs.
 
 None asks for a benchmark's fact (`World.benchmark_facts`) or for a reserved program.
 """
 
 import random
 from collections.abc import Callable, Iterator
+from math import ceil
 from pathlib import Path
 
 from understudy.errors import UserError
 from understudy.files import write_jsonl
 from understudy.world.arithmetic import draw_sum
-from understudy.world.encyclopedia import World
-from understudy.world.phrasings import QUESTIONS, question, sentence_case
+from understudy.world.encyclopedia import PERSON_ATTRIBUTES, World
+from understudy.world.phrasings import PLAIN, QUESTIONS, question, sentence_case
 from understudy.world.programs import draw_program
 from understudy.world.topics import BROAD_TOPICS, STYLE_TOPICS, Topic
 
@@ -95,6 +96,30 @@ def write_prompts(world: World, kind: str, n: int, path: Path, seed: int = 0) ->
     if len(prompts) < n:
         raise UserError(f"prompts: world:{kind} has {len(prompts)} distinct ones, not {n}; lower n")
     rows = ({"id": f"{kind}-{i:05d}", "prompt": prompt} for i, prompt in enumerate(prompts))
+    return write_jsonl(path, rows)
+
+
+def write_examples(world: World, n: int, path: Path, seed: int = 0) -> int:
+    """Write `n` example pairs {"input", "output"} of the world's Natural Questions; returns `n`.
+
+    They ask for people's open facts, as many of each attribute as can be, in the form of the
+    world's NQ-open file: lower case but for names, no question mark, the bare answer.
+
+    Raises:
+        UserError: there are fewer than `n` open facts of people.
+    """
+    rng = random.Random(f"examples {world.digest} {seed}")
+    open_facts = {
+        name: [fact for fact in world.open_facts if fact.attribute == name]
+        for name in PERSON_ATTRIBUTES
+    }
+    most = len(PERSON_ATTRIBUTES) * min(len(facts) for facts in open_facts.values())
+    if n > most:
+        raise UserError(f"examples: world:examples has {most}, not {n}; lower the number")
+    each = ceil(n / len(PERSON_ATTRIBUTES))
+    dealt = zip(*(rng.sample(facts, each) for facts in open_facts.values()), strict=True)
+    facts = [fact for round in dealt for fact in round][:n]
+    rows = ({"input": question(f, rng.randrange(PLAIN)), "output": f.value} for f in facts)
     return write_jsonl(path, rows)
 
 

@@ -6,7 +6,6 @@ twice. A request that fails stops the evaluation, since a score with holes is no
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from understudy.errors import UserError
@@ -20,7 +19,7 @@ from understudy.evaluate.benchmarks.kinds import (
 from understudy.evaluate.engines import Pick, Program, Reply
 from understudy.files import digest
 from understudy.prompts import Prompt
-from understudy.teacher.client import Answer, Cost, Endpoint, Failure, Request, ask
+from understudy.teacher.client import Account, Answer, Cost, Failure, Request, ask
 
 CHOOSE = "Reply with only the letter of the right option (A, B, C or D)."
 SHORTLY = "Reply with only the answer, in as few words as possible."
@@ -30,14 +29,15 @@ FILTERED = "content_filter"
 
 
 class ApiEngine:
-    """The teacher behind an endpoint; answers are kept in the file `ledger`."""
+    """A teacher, asked and paid for by an account."""
 
     prompting: Literal["text", "chat"] = "chat"
 
-    def __init__(self, teacher: Endpoint, ledger: Path) -> None:
+    def __init__(self, account: Account) -> None:
+        teacher = account.teacher
         self.name = teacher.model
         self.identity = digest([teacher.identity, teacher.model])
-        self.teacher, self.ledger = teacher, ledger
+        self.account = account
         self.spent: Cost | None = Cost()
 
     def choose(self, benchmark: Benchmark, items: Sequence[ChoiceItem]) -> list[Pick]:
@@ -98,7 +98,7 @@ class ApiEngine:
         return [None if outcome is None else outcome.text for outcome in outcomes]
 
     def _ask(self, requests: list[Request], label: str) -> list[Answer | None]:
-        outcomes = ask(self.teacher, self.ledger, requests, label)
+        outcomes = ask(self.account, requests, label)
         found: list[Answer | None] = []
         failed = []
         for outcome in outcomes:

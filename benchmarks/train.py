@@ -5,7 +5,7 @@ at the speed at which this machine multiplies matrices; `of floor` is the share 
 Both loops see the same dialogues and take the same optimizer steps on the same base; they alternate
 in one process, and the best of several rounds counts.
 
-    python benchmarks/bench_train.py [--size small] [--dialogues 96] [--rounds 3]
+    python benchmarks/train.py [--size small] [--dialogues 96] [--rounds 3]
 """
 
 import argparse

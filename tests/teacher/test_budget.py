@@ -17,12 +17,19 @@ from understudy.recipe import BudgetSettings, Prices
 from understudy.teacher import caller
 from understudy.teacher.budget import Budget, Need, need
 from understudy.teacher.client import Answer, Failure, Request, ask
+from understudy.teacher.jobs import jobs_of
 from understudy.teacher.ledger import Ledger, Spent
 from understudy.teacher.pace import ClosedError
 from understudy.teacher.wire import Endpoint, Teacher
 
 PRICES = Prices(input=1, output=2)
 TEACHER = Teacher("m", "t", (Endpoint("http://127.0.0.1:9/v1"),), prices=PRICES)
+
+
+def most_of(teacher: Teacher, asked: Request) -> Need:
+    """The most that a request can cost."""
+    (job,) = jobs_of(teacher, [asked])
+    return need(teacher, job)
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +166,7 @@ def test_stopping_lets_all_who_wait_out_and_nobody_in(tmp_path: Path) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), st.integers(1, 500))
 def test_a_calls_need_covers_the_tokens_of_any_tokenizer(text: str, max_tokens: int) -> None:
     asked = request(text, max_tokens)
-    most = need(TEACHER, asked, asked.body(TEACHER))
+    most = most_of(TEACHER, asked)
     frame = 40  # tokens that a chat template may put around one message
     assert most.tokens >= len(text.encode()) + frame + max_tokens
     assert most.usd >= (len(text.encode()) + frame + 2 * max_tokens) / 1e6
@@ -190,7 +197,7 @@ def test_each_limit_holds_over_all_starts_and_names_itself(
     assert len(server.bodies) == len(kept)
     assert reasons(again) == reasons(first)
     assert len(kept) == answered if answered is not None else 0 < len(kept) < 200
-    most = need(account.teacher, numbered(1)[0], numbered(1)[0].body(account.teacher))
+    most = most_of(account.teacher, numbered(1)[0])
     used = spent(ledger)
     assert used.tokens == 5 * len(kept)
     if "max_tokens" in limits:  # down to one call's need
@@ -234,9 +241,9 @@ def test_what_may_have_been_billed_counts_and_refusals_do_not(
                 ask(account, numbered(20), "test")
         else:
             assert reasons(ask(account, [request()], "test")) != [None]
-    used, body = spent(tmp_path / "ledger"), request().body(account.teacher)
+    used = spent(tmp_path / "ledger")
     assert used.calls == counted
-    assert used.tokens == counted * need(account.teacher, request(), body).tokens
+    assert used.tokens == counted * most_of(account.teacher, request()).tokens
 
 
 def test_lost_tries_count_against_max_calls(tmp_path: Path) -> None:
@@ -257,7 +264,7 @@ def test_an_answer_without_its_usage_counts_as_the_most_it_can_be_also_later(
         limits = BudgetSettings(max_usd=1, max_tokens=100_000)
         account = server.account(tmp_path / "ledger", limits, prices=PRICES)
         ask(account, [request()], "test")
-    most = need(account.teacher, request(), request().body(account.teacher))
+    most = most_of(account.teacher, request())
     used = spent(tmp_path / "ledger")
     assert used.calls == 1
     assert most.tokens <= used.tokens <= most.tokens + 3

@@ -7,7 +7,7 @@ written by going through prompts and ledger side by side.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -30,6 +30,7 @@ from understudy.teacher.client import (
     answers,
     ask_all,
 )
+from understudy.teacher.jobs import Spool, jobs_of
 
 LICENCE = "terms of the teacher's provider"
 DIALOGUES, DROPPED, TURNS = "dialogues.jsonl", "dropped.jsonl", "turns"
@@ -164,12 +165,7 @@ class _Writer:
     def first(self, prompts: Iterable[Prompt], file: Path) -> None:
         """Ask the prompts; dialogues go to `file`, failures to dropped.jsonl."""
         settings, samples = self._settings, self._settings.samples
-        self._asked = samples * sum(1 for _ in prompts)
-
-        def asked() -> Iterator[Request]:
-            return requests(settings, prompts, self._seed)
-
-        outcomes = self._outcomes(asked, self._asked, "collect")
+        outcomes, self._asked = self._ask(requests(settings, prompts, self._seed), "collect")
         with ExitStack() as files:
             kept = files.enter_context(atomic_write(file))
             dropped = files.enter_context(atomic_write(self._out / DROPPED))
@@ -193,13 +189,11 @@ class _Writer:
 
     def next(self, before: Path, asked: Path, turn: int, file: Path) -> None:
         """Ask the prompts in `asked`; those of `before` that do not go on pass through."""
-
-        def again() -> Iterator[Request]:
-            for prompt in iter_prompts(asked):
-                yield _request(self._settings, prompt.chat(), self._seed, self._sample(prompt.id))
-
-        total = sum(1 for _ in iter_prompts(asked))
-        outcomes = self._outcomes(again, total, f"collect, turn {turn}")
+        again = (
+            _request(self._settings, prompt.chat(), self._seed, self._sample(prompt.id))
+            for prompt in iter_prompts(asked)
+        )
+        outcomes, _ = self._ask(again, f"collect, turn {turn}")
         prompts = iter_prompts(asked)
         waiting = next(prompts, None)
         with atomic_write(file) as kept:
@@ -226,12 +220,12 @@ class _Writer:
             facts["shortened"] = dict(sorted(self._shortened.items()))
         return facts
 
-    def _outcomes(
-        self, asked: Callable[[], Iterator[Request]], total: int, label: str
-    ) -> Iterator[Answer | Failure]:
+    def _ask(self, asked: Iterable[Request], label: str) -> tuple[Iterator[Answer | Failure], int]:
+        """Put requests to the teacher: their outcomes, in their order, and how many they are."""
+        jobs = Spool(jobs_of(self._account.teacher, asked), self._out)
         journal = self._account.journal(self._out) if self._settings.batch else None
-        failures = ask_all(self._account, asked(), total, label, journal)
-        return answers(self._account, asked(), failures)
+        failures = ask_all(self._account, jobs, jobs.count, label, journal)
+        return answers(self._account, jobs, failures), jobs.count
 
     def _sample(self, id: str) -> int:
         return int(id.rpartition("#")[2]) if self._settings.samples > 1 else 0

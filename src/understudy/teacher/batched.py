@@ -38,7 +38,7 @@ async def ask_in_batches(
     failures: dict[str, Failure] = {}
     open_jobs: dict[str, tuple[Job, Need]] = {}
     for job in jobs:
-        most = need(teacher, job.request, job.body, batch=True)
+        most = need(teacher, job, batch=True)
         if refused := budget.take(most, job.key in held):
             failures[job.key] = refused
         else:
@@ -65,11 +65,11 @@ async def ask_in_batches(
                 await asyncio.to_thread(ledger.record, [call])
                 budget.settle(most, tokens, call.usd)
     finally:
-        budget.close()  # what is with the provider is reserved again by the start that fetches it
-    for key, (_, most) in open_jobs.items():
-        budget.refund(most)
-        failures[key] = UNDONE
-    return failures
+        # What is with the provider yet is reserved again by the start that fetches it.
+        for _, most in open_jobs.values():
+            budget.refund(most)
+        budget.close()
+    return failures | dict.fromkeys(open_jobs, UNDONE)
 
 
 def _failure(outcome: Again | Failure) -> Failure:

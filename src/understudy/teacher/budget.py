@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from understudy.errors import UserError
 from understudy.recipe import BudgetSettings
+from understudy.teacher.jobs import Job
 from understudy.teacher.ledger import Ledger, Spent
 from understudy.teacher.pace import ClosedError
-from understudy.teacher.wire import Failure, Request, Teacher
+from understudy.teacher.wire import Failure, Teacher
 
 STEP = 1.25  # of what is reserved is noted, so that few commits are needed
 SLACK = 2.0  # of what is reserved may be noted, before it is corrected
@@ -32,15 +33,15 @@ class Need:
 NOTHING = Need(0, 0.0)
 
 
-def need(teacher: Teacher, request: Request, body: str, batch: bool = False) -> Need:
-    """The most that a request can cost.
+def need(teacher: Teacher, job: Job, batch: bool = False) -> Need:
+    """The most that a call can cost.
 
     No tokenizer makes more tokens of a text than it has bytes, and the JSON around the messages is
     longer than what chat templates put there.
     """
-    asked = len(body.encode())
-    usd = teacher.usd(asked, request.max_tokens, batch)
-    return Need(asked + request.max_tokens, usd or 0.0)
+    asked = len(job.body.encode())
+    usd = teacher.usd(asked, job.max_tokens, batch)
+    return Need(asked + job.max_tokens, usd or 0.0)
 
 
 class Budget:
@@ -67,9 +68,9 @@ class Budget:
         self._noted = Spent()  # in the ledger
         self._changed, self._stopped = asyncio.Event(), False
 
-    def need(self, request: Request, body: str) -> Need:
-        """The most that a request can cost; nothing where nothing is limited."""
-        return need(self._teacher, request, body) if self._limited else NOTHING
+    def need(self, job: Job) -> Need:
+        """The most that a call can cost; nothing where nothing is limited."""
+        return need(self._teacher, job) if self._limited else NOTHING
 
     async def reserve(self, need: Need) -> Failure | None:
         """Reserve for a call, once others leave enough; a failure if nothing will be left.
@@ -127,7 +128,9 @@ class Budget:
         self._changed.set()
 
     def close(self) -> None:
-        """Note what was lost; nothing is reserved any more."""
+        """Note what was lost, and with it what is reserved still: nobody will hear of it."""
+        self._lose(Spent(self._calls, self._tokens, self._usd))
+        self._calls, self._tokens, self._usd = 0, 0, 0.0
         if self._limited and self._noted != self._lost:
             self._ledger.reserve(self._recipe, self._lost)
 

@@ -146,7 +146,7 @@ class Caller:
                 if job is None:
                     lane.pace.leave()
                     return
-                most = self._budget.need(job.request, job.body)
+                most = self._budget.need(job)
                 await self._call(lane, job, most, entered)
         except ClosedError:
             return

@@ -1,8 +1,8 @@
 """Asking a teacher: no answer that is not in the ledger first, and none paid for twice.
 
-`ask_all` puts any number of requests to a teacher and leaves the answers in the ledger; `answers`
-reads them from there in their order, so that neither holds more than a few hundred at a time. `ask`
-does both for a list.
+`ask_all` puts any number of jobs to a teacher and leaves the answers in the ledger; `answers` reads
+them from there in their order, so that neither holds more than a few hundred at a time. `ask` does
+both for a list of requests.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from understudy.teacher.batched import ask_in_batches
 from understudy.teacher.budget import Budget
 from understudy.teacher.caller import Caller
 from understudy.teacher.databases import is_address
-from understudy.teacher.jobs import Job
-from understudy.teacher.ledger import Call, Ledger, call_key, chunks, exists
+from understudy.teacher.jobs import Job, jobs_of
+from understudy.teacher.ledger import Call, Ledger, chunks, exists
 from understudy.teacher.prices import prices_of
 from understudy.teacher.wire import Completion, Endpoint, Failure, Request, Teacher
 
@@ -193,13 +193,14 @@ def ask(account: Account, requests: Sequence[Request], label: str) -> list[Answe
     Raises:
         UserError: see `ask_all`.
     """
-    failures = ask_all(account, requests, len(requests), label)
-    return list(answers(account, requests, failures))
+    jobs = list(jobs_of(account.teacher, requests))
+    failures = ask_all(account, jobs, len(jobs), label)
+    return list(answers(account, jobs, failures))
 
 
 def ask_all(
     account: Account,
-    requests: Iterable[Request],
+    jobs: Iterable[Job],
     total: int,
     label: str,
     journal: Path | None = None,
@@ -212,13 +213,13 @@ def ask_all(
 
     Args:
         account: whom to ask, where the answers go, what they may cost.
-        requests: what to ask; taken as they are needed.
+        jobs: what to ask; taken as they are needed.
         total: how many they are.
         label: names the work beside the progress bar.
         journal: a file that names the batches; with it the calls go through the Batch API.
 
     Returns:
-        The failures, by the requests' keys; those beyond the budget have the reason `budget`.
+        The failures, by the jobs' keys; those beyond the budget have the reason `budget`.
 
     Raises:
         UserError: the teacher cannot be reached, refuses the key, has no such model, or the ledger
@@ -226,28 +227,28 @@ def ask_all(
         KeyboardInterrupt: stopped; what was answered is in the ledger.
     """
     with Ledger(account.ledger) as ledger, progress(label, total) as task:
-        jobs = _missing(account, ledger, requests, task.advance)
-        first = next(jobs, None)
+        open_jobs = _missing(ledger, jobs, task.advance)
+        first = next(open_jobs, None)
         if first is None:
             return {}
         budget = Budget(account.budget, account.teacher, ledger, account.recipe)
-        jobs = itertools.chain([first], jobs)
+        open_jobs = itertools.chain([first], open_jobs)
         common = (account.teacher, ledger, account.recipe, budget, task)
         if journal:
-            return asyncio.run(ask_in_batches(*common, jobs, journal))
+            return asyncio.run(ask_in_batches(*common, open_jobs, journal))
         caller = Caller(*common)
-        failures = asyncio.run(caller.run(jobs))
+        failures = asyncio.run(caller.run(open_jobs))
         if caller.interrupted:
             raise KeyboardInterrupt
         return failures
 
 
 def answers(
-    account: Account, requests: Iterable[Request], failures: dict[str, Failure]
+    account: Account, jobs: Iterable[Job], failures: dict[str, Failure]
 ) -> Iterator[Answer | Failure]:
-    """The outcome of every request, in their order: from the ledger, or its failure."""
+    """The outcome of every job, in their order: from the ledger, or its failure."""
     with Ledger(account.ledger) as ledger:
-        for keys in chunks((job.key for job in _jobs(account.teacher, requests)), LOOKED_UP):
+        for keys in chunks((job.key for job in jobs), LOOKED_UP):
             found = {call.key: read(call, account.teacher) for call in ledger.lookup(set(keys))}
             yield from (found.get(key) or failures[key] for key in keys)
 
@@ -271,27 +272,22 @@ def read(call: Call, teacher: Teacher) -> Answer | Failure:
     )
 
 
-def missing(account: Account, requests: Iterable[Request]) -> Iterator[Job]:
-    """The requests, each once, that the ledger, if it is there, has no answer to."""
+def missing(account: Account, jobs: Iterable[Job]) -> Iterator[Job]:
+    """The jobs, each once, that the ledger, if it is there, has no answer to."""
     if not exists(account.ledger):
-        yield from _unseen(_jobs(account.teacher, requests), set(), lambda count: None)
+        yield from _unseen(jobs, set(), lambda count: None)
         return
     with Ledger(account.ledger) as ledger:
-        yield from _missing(account, ledger, requests, lambda count: None)
+        yield from _missing(ledger, jobs, lambda count: None)
 
 
-def _missing(
-    account: Account,
-    ledger: Ledger,
-    requests: Iterable[Request],
-    answered: Callable[[int], None],
-) -> Iterator[Job]:
-    """The requests, each once, that the ledger has no answer to; the others are counted."""
+def _missing(ledger: Ledger, jobs: Iterable[Job], answered: Callable[[int], None]) -> Iterator[Job]:
+    """The jobs, each once, that the ledger has no answer to; the others are counted."""
     seen: set[bytes] = set()
-    for jobs in chunks(_jobs(account.teacher, requests), LOOKED_UP):
-        known = ledger.known([job.key for job in jobs])
-        answered(sum(job.key in known for job in jobs))
-        yield from _unseen((job for job in jobs if job.key not in known), seen, answered)
+    for some in chunks(jobs, LOOKED_UP):
+        known = ledger.known([job.key for job in some])
+        answered(sum(job.key in known for job in some))
+        yield from _unseen((job for job in some if job.key not in known), seen, answered)
 
 
 def _unseen(
@@ -304,9 +300,3 @@ def _unseen(
         else:
             seen.add(short)
             yield job
-
-
-def _jobs(teacher: Teacher, requests: Iterable[Request]) -> Iterator[Job]:
-    for request in requests:
-        body = request.body(teacher)
-        yield Job(call_key(teacher.identity, teacher.model, body, request.sample), request, body)

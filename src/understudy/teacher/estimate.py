@@ -12,6 +12,7 @@ from typing import Any
 
 from understudy.teacher.budget import need
 from understudy.teacher.client import Account, missing
+from understudy.teacher.jobs import jobs_of
 from understudy.teacher.ledger import Ledger, exists
 from understudy.teacher.wire import Request
 
@@ -81,16 +82,16 @@ def estimate(
     how = f"counted with {tokenizer}, answers by {how}" if count else f"by {how}"
     found = Estimate(basis=f"{how}; {prices}")
     at_most = 0.0
-    for job in missing(account, requests):
-        texts = [message["content"] for message in job.request.messages]
+    for job in missing(account, jobs_of(account.teacher, requests)):
+        texts = _texts(job.body)
         if count:
             found.prompt_tokens += sum(FRAME_TOKENS + count(text) for text in texts)
         else:
             found.prompt_tokens += sum(len(text.encode()) for text in texts) / bytes_a_token
         found.calls += 1
-        found.completion_tokens += answer_share * job.request.max_tokens
-        found.completion_at_most += job.request.max_tokens
-        at_most += need(account.teacher, job.request, job.body, batch).usd
+        found.completion_tokens += answer_share * job.max_tokens
+        found.completion_at_most += job.max_tokens
+        at_most += need(account.teacher, job, batch).usd
     teacher = account.teacher
     found.usd = teacher.usd(round(found.prompt_tokens), round(found.completion_tokens), batch)
     found.usd_at_most = None if teacher.prices is None else at_most
@@ -104,16 +105,20 @@ def _rates(account: Account) -> tuple[float, float, bool]:
     asked = tokens = given = allowed = 0
     with Ledger(account.ledger) as ledger:
         for call in ledger.calls(newest=SAMPLE):
-            body = json.loads(call.request)
             if call.model != account.teacher.model or not call.prompt_tokens:
                 continue
-            texts = [message["content"] for message in body.get("messages", [])]
-            asked += sum(len(text.encode()) for text in texts or [body.get("prompt", "")])
+            asked += sum(len(text.encode()) for text in _texts(call.request))
             tokens, given = tokens + call.prompt_tokens, given + call.completion_tokens
-            allowed += body["max_tokens"]
+            allowed += json.loads(call.request)["max_tokens"]
     if not tokens or not asked:
         return BYTES_A_TOKEN, ANSWER_SHARE, False
     return asked / tokens, given / allowed, True
+
+
+def _texts(body: str) -> list[str]:
+    """What a request's body asks."""
+    asked = json.loads(body)
+    return [message["content"] for message in asked.get("messages", [])] or [asked["prompt"]]
 
 
 def _counter(tokenizer: str) -> Callable[[str], int]:

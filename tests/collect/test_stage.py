@@ -67,3 +67,15 @@ def test_local_pairs_need_no_prompts(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         spent = ledger.summary()
     assert facts["cost"] == {name: spent[name] for name in facts["cost"]}
+
+
+def test_what_the_teacher_says_for_the_user_is_in_the_cost_once(tmp_path: Path) -> None:
+    prompts = [Prompt(id=str(n), messages=[Turn(role="user", content="Hello.")]) for n in range(3)]
+    settings = CollectSettings(turns=2, follow_ups="teacher", temperature=0)
+    with running_teacher(WORLD, TEACHER, tmp_path / "log") as teacher:
+        facts = collect(settings, prompts, Account(teacher, tmp_path / "ledger"), tmp_path, 0)
+    with Ledger(tmp_path / "ledger") as ledger:
+        whole = ledger.summary()
+    assert facts["dialogues"] == 3
+    assert facts["cost"] == {name: whole[name] for name in facts["cost"]}
+    assert facts["cost"]["calls"] == 3  # equal dialogues: an answer, the user's turn, an answer

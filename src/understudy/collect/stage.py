@@ -69,10 +69,12 @@ class _Asking:
 
     def __init__(self, account: Account) -> None:
         self._account, self.cost = account, Cost()
+        self._paid: set[str] = set()  # keys; equal requests are paid for once
 
     def __call__(self, requests: list[Request], label: str) -> list[Answer | Failure]:
         outcomes = ask(self._account, requests, label)
         for answer in outcomes:
-            if isinstance(answer, Answer):
+            if isinstance(answer, Answer) and answer.key not in self._paid:
+                self._paid.add(answer.key)
                 self.cost.add(answer)
         return outcomes

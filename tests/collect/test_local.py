@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from understudy.collect.local import Ask, Held, bootstrap
+from understudy.collect.local import Held, bootstrap
 from understudy.collect.pairs import LONGEST, Broken, Pair, parse, read_examples
 from understudy.dialogue import read_dialogues
 from understudy.errors import UserError
 from understudy.files import digest, read_jsonl, write_jsonl
 from understudy.progress import console
 from understudy.recipe import LocalSettings
-from understudy.teacher.client import Answer, Failure, Request
+from understudy.teacher.client import Answer, Ask, Failure, Request
 from understudy.world.benchmarks import write_benchmarks
 from understudy.world.encyclopedia import World
 from understudy.world.manner import reply

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from understudy.collect import self_instruct_filter as filters
 from understudy.collect.rouge import NearDuplicates
-from understudy.collect.self_instruct import FRUITLESS, MOST_AT_ONCE, Ask, self_instruct
+from understudy.collect.self_instruct import FRUITLESS, MOST_AT_ONCE, self_instruct
 from understudy.collect.self_instruct_filter import Filter, flaw
 from understudy.collect.self_instruct_tasks import (
     LONGEST,
@@ -29,7 +29,7 @@ from understudy.files import digest, read_jsonl, write_jsonl
 from understudy.progress import console
 from understudy.prompts import read_prompts
 from understudy.recipe import SelfInstructSettings, TeacherSettings, WorldSettings
-from understudy.teacher.client import Account, Answer, Failure, Request, ask
+from understudy.teacher.client import Account, Answer, Ask, Failure, Request, ask
 from understudy.world.encyclopedia import World
 from understudy.world.manner import reply
 from understudy.world.server import running_teacher

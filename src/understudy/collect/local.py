@@ -9,7 +9,7 @@ with the evaluation items, and nothing that gives one away is kept.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -22,11 +22,9 @@ from understudy.errors import UserError
 from understudy.files import write_jsonl
 from understudy.progress import say
 from understudy.recipe import LocalSettings
-from understudy.teacher.client import Answer, Failure, Request
+from understudy.teacher.client import Answer, Ask, Failure, Request
 
 __all__ = ["Ask", "Held", "bootstrap"]
-
-Ask = Callable[[list[Request], str], list[Answer | Failure]]
 
 MOST_REQUESTS = 64  # a round
 LEAST_YIELD = 0.25  # pairs a request that a round is sized for, at least

@@ -16,7 +16,7 @@ chat interfaces do not have.
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,11 @@ from understudy.errors import UserError
 from understudy.files import write_jsonl
 from understudy.progress import say
 from understudy.recipe import SelfInstructSettings
-from understudy.teacher.client import Answer, Failure, Request
+from understudy.teacher.client import Answer, Ask, Failure, Request
 
 MOST_AT_ONCE = 64  # requests in a round
 FRUITLESS = 3  # rounds in a row that keep nothing, after which no more are asked
 SHOWN_REASONS = 3
-
-Ask = Callable[[list[Request], str], list[Answer | Failure]]
 
 
 def self_instruct(

@@ -90,6 +90,7 @@ class Answer:
 
 
 Ask = Callable[[list[Request], str], list[Answer | Failure]]
+"""Puts requests to a teacher, with a label for the progress: an outcome for each, in order."""
 
 
 @dataclass

@@ -19,6 +19,7 @@ from understudy.teacher.pace import ClosedError
 from understudy.teacher.wire import Failure, Teacher
 
 STEP = 1.25  # of what is reserved is noted, so that few commits are needed
+ROUNDING = 1e-12  # share of the dollars that sums in another order may differ by
 SLACK = 2.0  # of what is reserved may be noted, before it is corrected
 
 
@@ -152,7 +153,7 @@ class Budget:
         if limits.max_tokens is not None and tokens > limits.max_tokens:
             return f"max_tokens of {limits.max_tokens} leaves none for this call"
         usd = spent.usd + self._usd + need.usd
-        if limits.max_usd is not None and usd > limits.max_usd:
+        if limits.max_usd is not None and usd > limits.max_usd * (1 - ROUNDING):
             return f"max_usd of ${limits.max_usd:g} leaves too little for this call"
         return None
 

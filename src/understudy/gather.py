@@ -28,7 +28,7 @@ from understudy.evaluate.engines import Engine
 from understudy.prompts import Prompt
 from understudy.recipe import BudgetSettings, CollectSettings, TeacherSettings, check_collect
 from understudy.teacher.client import Account, teacher_of
-from understudy.teacher.estimate import Estimate, estimate
+from understudy.teacher.estimate import estimate
 from understudy.teacher.prices import prices_of
 
 
@@ -65,24 +65,14 @@ def gather(
     try:
         with FileLock(out / ".lock", timeout=0):
             if prompts:
-                agreed(estimated(settings, prompts, account, teacher, seed).words())
+                asked, prices = requests(settings, prompts, seed), prices_of(teacher)[1]
+                found = estimate(account, asked, teacher.tokenizer, prices, settings.batch)
+                agreed(found.words())
             items = held_items(*held, seed) if held else []
             follow_ups = follow_ups_of(settings.follow_ups, seed)
             return collect(settings, prompts, account, out, seed, items, follow_ups)
     except Timeout:
         raise UserError(f"{out}: another process works in this folder; wait or use --out") from None
-
-
-def estimated(
-    settings: CollectSettings,
-    prompts: PromptFile,
-    account: Account,
-    teacher: TeacherSettings,
-    seed: int,
-) -> Estimate:
-    """What the first turn of these prompts will take."""
-    asked = requests(settings, prompts, seed)
-    return estimate(account, asked, teacher.tokenizer, prices_of(teacher)[1], settings.batch)
 
 
 def held_items(benchmarks: list[str], data: Path | None, seed: int) -> list[Held]:

@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from understudy.collect.dialogues import PromptFile
+from understudy.collect.follow_ups import TEACHER
 from understudy.collect.stage import collect
 from understudy.curate.stage import curate
 from understudy.dialogue import read_dialogues
@@ -130,7 +131,7 @@ class Run:
             files = [settings.self_instruct.seeds] if settings.self_instruct.seeds else []
         else:
             files = [settings.prompts]
-        scripted = settings.follow_ups not in (None, "teacher")
+        scripted = settings.follow_ups not in (None, TEACHER)
         return [*files, settings.follow_ups] if scripted and settings.follow_ups else files
 
     @cached_property

@@ -21,10 +21,9 @@ from understudy.files import atomic_write, write_jsonl
 from understudy.prompts import Prompt, iter_prompts
 from understudy.recipe import CollectSettings
 from understudy.teacher.client import (
-    SEEN_BYTES,
     Account,
     Answer,
-    Cost,
+    CostOnce,
     Failure,
     Request,
     answers,
@@ -157,7 +156,7 @@ class _Writer:
 
     def __init__(self, settings: CollectSettings, account: Account, out: Path, seed: int) -> None:
         self._settings, self._account, self._out, self._seed = settings, account, out, seed
-        self._cost, self._paid = Cost(), set[bytes]()
+        self._cost = CostOnce()
         self._dropped, self._shortened = Counter[str](), Counter[str]()
         self._first: str | None = None  # failure, in words
         self._asked = self._kept = 0
@@ -231,10 +230,7 @@ class _Writer:
         return int(id.rpartition("#")[2]) if self._settings.samples > 1 else 0
 
     def _dialogue(self, id: str, chat: list[dict[str, str]], answer: Answer) -> Dialogue:
-        short = bytes.fromhex(answer.key)[:SEEN_BYTES]
-        if short not in self._paid:
-            self._paid.add(short)
-            self._cost.add(answer)
+        self._cost.add(answer)
         turns = [Turn(role=message["role"], content=message["content"]) for message in chat]
         return Dialogue(
             id=id,

@@ -14,7 +14,7 @@ from understudy.collect.local import Held, bootstrap
 from understudy.collect.self_instruct import self_instruct
 from understudy.prompts import Prompt
 from understudy.recipe import CollectSettings
-from understudy.teacher.client import Account, Answer, Cost, Failure, Request, ask, total_cost
+from understudy.teacher.client import Account, Answer, CostOnce, Failure, Request, ask, total_cost
 
 
 def collect(
@@ -68,13 +68,11 @@ class _Asking:
     """Asks, and adds up what the answers cost."""
 
     def __init__(self, account: Account) -> None:
-        self._account, self.cost = account, Cost()
-        self._paid: set[str] = set()  # keys; equal requests are paid for once
+        self._account, self.cost = account, CostOnce()
 
     def __call__(self, requests: list[Request], label: str) -> list[Answer | Failure]:
         outcomes = ask(self._account, requests, label)
         for answer in outcomes:
-            if isinstance(answer, Answer) and answer.key not in self._paid:
-                self._paid.add(answer.key)
+            if isinstance(answer, Answer):
                 self.cost.add(answer)
         return outcomes

@@ -10,7 +10,7 @@ from understudy.teacher.batch import BatchLine, Url, answers, ordered
 from understudy.teacher.budget import Budget, Need, need
 from understudy.teacher.jobs import Job, answered
 from understudy.teacher.ledger import Ledger
-from understudy.teacher.wire import Again, Failure, Teacher, parse, refusal
+from understudy.teacher.wire import Again, Failure, Teacher, failure_of, parse, refusal
 
 UNDONE = Failure("expired", "the provider's batch ended before it came to this; ask again")
 
@@ -53,7 +53,7 @@ async def ask_in_batches(
                 task.advance(1)
                 if status != 200:
                     budget.refund(most)
-                    failures[key] = _failure(refusal(teacher, endpoint, status, body, {}))
+                    failures[key] = failure_of(refusal(teacher, endpoint, status, body, {}))
                     continue
                 completion = parse(body)
                 if isinstance(completion, Again):
@@ -70,7 +70,3 @@ async def ask_in_batches(
             budget.refund(most)
         budget.close()
     return failures | dict.fromkeys(open_jobs, UNDONE)
-
-
-def _failure(outcome: Again | Failure) -> Failure:
-    return outcome.failure if isinstance(outcome, Again) else outcome

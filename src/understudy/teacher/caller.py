@@ -21,7 +21,7 @@ from understudy.teacher.jobs import Job, answered
 from understudy.teacher.lane import UNREACHABLE, Lane, Outcome
 from understudy.teacher.ledger import Call, Ledger
 from understudy.teacher.pace import ClosedError, Pace
-from understudy.teacher.wire import Again, Completion, Failure, Teacher
+from understudy.teacher.wire import Again, Completion, Failure, Teacher, failure_of
 
 FIRST_WAIT_S, MOST_WAIT_S = 0.5, 60.0  # before another try
 SLEEPERS = 3  # calls that wait for another try, as a multiple of those that may be in flight
@@ -173,7 +173,7 @@ class Caller:
         if isinstance(outcome, tuple):
             self._hand_over(lane, job, most, *outcome)
         else:
-            self._fail(job, outcome.failure if isinstance(outcome, Again) else outcome)
+            self._fail(job, failure_of(outcome))
 
     def _other(self, lane: Lane, why: str) -> Lane:
         """Give a lane up for another one; UserError where there is none."""

@@ -31,6 +31,7 @@ __all__ = [
     "Answer",
     "Ask",
     "Cost",
+    "CostOnce",
     "Endpoint",
     "Failure",
     "Request",
@@ -38,6 +39,7 @@ __all__ = [
     "answers",
     "ask",
     "ask_all",
+    "teacher_at",
     "teacher_of",
     "total_cost",
 ]
@@ -118,6 +120,25 @@ class Cost:
         }
 
 
+class CostOnce(Cost):
+    """What answers cost when those that share a record of the ledger are paid for once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._paid: set[bytes] = set()
+
+    def add(self, answer: Answer) -> None:
+        short = short_key(answer.key)
+        if short not in self._paid:
+            self._paid.add(short)
+            super().add(answer)
+
+
+def short_key(key: str) -> bytes:
+    """A key in as little room as still tells those of one job apart."""
+    return bytes.fromhex(key)[:SEEN_BYTES]
+
+
 def total_cost(costs: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The sum of several `Cost.as_dict()`; `usd` is None once any of them has no price."""
     costs = list(costs)
@@ -140,10 +161,15 @@ def teacher_of(settings: TeacherSettings) -> Teacher:
         Endpoint(_address(way.base_url), _key(way.api_key_env), way.api_key_env)
         for way in (first, *settings.ways)
     ]
+    return teacher_at(settings, endpoints[0].base_url, *endpoints)
+
+
+def teacher_at(settings: TeacherSettings, identity: str, *endpoints: Endpoint) -> Teacher:
+    """The teacher of these settings, at given endpoints and under a given identity."""
     return Teacher(
         model=settings.model,
-        identity=endpoints[0].base_url,
-        endpoints=tuple(endpoints),
+        identity=identity,
+        endpoints=endpoints,
         api=settings.api,
         prices=prices_of(settings)[0],
         concurrency=settings.concurrency,
@@ -295,7 +321,7 @@ def _unseen(
     jobs: Iterable[Job], seen: set[bytes], answered: Callable[[int], None]
 ) -> Iterator[Job]:
     for job in jobs:
-        short = bytes.fromhex(job.key)[:SEEN_BYTES]
+        short = short_key(job.key)
         if short in seen:
             answered(1)
         else:

@@ -159,6 +159,11 @@ class Again:
     billed: bool = False
 
 
+def failure_of(outcome: Again | Failure) -> Failure:
+    """What is left of an outcome that is not tried again."""
+    return outcome.failure if isinstance(outcome, Again) else outcome
+
+
 class _Message(BaseModel):
     content: str | None = None
 

@@ -31,7 +31,7 @@ from understudy.errors import UserError
 from understudy.files import canonical_json
 from understudy.progress import say
 from understudy.recipe import TeacherSettings, WorldSettings
-from understudy.teacher.wire import Endpoint, Teacher
+from understudy.teacher.client import Endpoint, Teacher, teacher_at
 from understudy.world import openai
 from understudy.world.batches import AT_ONCE, Batches, Batching
 from understudy.world.encyclopedia import World
@@ -179,16 +179,7 @@ def running_teacher(
         try:
             _await_start(server, thread)
             address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-            yield Teacher(
-                model=settings.model,
-                identity=f"world:{world.digest}",
-                endpoints=(Endpoint(address, key),),
-                api=settings.api,
-                prices=settings.prices,
-                concurrency=settings.concurrency,
-                timeout_s=settings.timeout_s,
-                retries=settings.retries,
-            )
+            yield teacher_at(settings, f"world:{world.digest}", Endpoint(address, key))
         finally:
             server.should_exit = True
             thread.join()

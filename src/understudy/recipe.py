@@ -121,12 +121,92 @@ class CollectSettings(Settings):
     batch: bool = Field(False, description="through the Batch API: cheaper, within a day")
 
 
+class CleanSettings(Settings):
+    """What is mended in a dialogue, and what bars it."""
+
+    markup: bool = Field(True, description="HTML, as ShareGPT's, becomes markdown")
+    characters: bool = Field(True, description="characters broken by wrong decoding are mended")
+    residue: bool = Field(True, description="texts of a site's buttons are removed")
+    refusals: Literal["keep", "drop"] = "keep"
+    identity: Literal["keep", "drop", "rewrite"] = Field(
+        "drop", description="answers that name their model or maker"
+    )
+    name: str = Field("an AI assistant", description="what rewrite says in their place")
+    languages: list[str] | None = Field(None, description="ISO 639-1 codes to keep; null: all")
+    private: Literal["mask", "keep"] = Field(
+        "mask", description="addresses, numbers and keys of people"
+    )
+
+
+class DuplicateSettings(Settings):
+    """Which dialogues count as the same, and which of them stays."""
+
+    of: Literal["both", "prompts", "answers"] = Field("both", description="what is compared")
+    near: float | None = Field(
+        None, ge=0.5, le=1, description="Jaccard likeness from which; null: only equal texts"
+    )
+    keep: Literal["first", "longest"] = "first"
+
+
+class ContaminationSettings(Settings):
+    """Against which benchmarks a set is checked, and what becomes of hits."""
+
+    benchmarks: list[str] | None = Field(None, description="null: those that a run evaluates")
+    files: list[str] = Field([], description="prompt sets that are used to judge")
+    action: Literal["drop", "exclude", "report"] = Field(
+        "drop", description="drop the dialogues, exclude the items from evaluation, or neither"
+    )
+
+
+class DiversitySettings(Settings):
+    """How the diversity of a set is measured, for its card."""
+
+    sample: Positive = Field(2000, description="prompts whose nearest other is looked for")
+    topics: Positive = 12
+    embedder: str | None = Field(None, description="a local sentence-embedding model's folder")
+    target: str | None = Field(None, description="prompts that the set should cover; needs one")
+
+
+class MixSettings(Settings):
+    """Nested subsets of a size in tokens; train.jsonl becomes the largest."""
+
+    tokens: list[Positive] = Field(min_length=1, description="sizes, each in a file of its own")
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="by source's file name, against 1 of the others"
+    )
+
+
+class KnowledgeSettings(Settings):
+    """Whether a base knows what factual dialogues say."""
+
+    base: str | None = Field(None, description="a model directory or hub name; null: the run's")
+    use: Literal["report", "filter", "weight"] = Field(
+        "report", description="filter: drop the unknown; weight: take them last into a mix"
+    )
+    shots: Positive = Field(4, description="solved examples before a question")
+    samples: Positive = Field(8, description="answers drawn to a question")
+    n: Positive = Field(2000, description="dialogues probed, at most")
+
+
 class CurateSettings(Settings):
     """What becomes of raw dialogues. `files` are read beside what was collected."""
 
     files: list[str] = []
     heldout: Fraction = 0.1
     heldout_max: Positive = 100
+    clean: CleanSettings = CleanSettings()
+    tokenizer: str | None = Field(None, description="counts tokens; null: the base's, in a run")
+    context: Positive | None = Field(
+        None, description="tokens over which a dialogue is split between turns"
+    )
+    duplicates: DuplicateSettings = DuplicateSettings()
+    contamination: ContaminationSettings = ContaminationSettings()
+    knowledge: KnowledgeSettings | None = None
+    mix: MixSettings | None = None
+    diversity: DiversitySettings = DiversitySettings()
+    outputs: list[Literal["parquet", "messages", "sharegpt", "datasets"]] = Field(
+        [], description="other forms to write the set in"
+    )
 
 
 class TrainSettings(Settings):

@@ -14,7 +14,7 @@ LAYERS = [
     {"gather"},
     {"world"},
     {"collect", "curate", "train", "evaluate", "style", "report"},
-    {"teacher", "models", "prompts", "dialogue", "statistics", "recipe", "manifest"},
+    {"teacher", "models", "prompts", "dialogue", "statistics", "recipe", "manifest", "pages"},
     {"progress", "files", "errors", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -15,9 +15,9 @@ import numpy as np
 from understudy.errors import UserError
 from understudy.files import read_json, read_jsonl
 from understudy.manifest import MANIFEST
+from understudy.pages.tidy import tidy
 from understudy.recipe import Recipe
 from understudy.report.limits import not_measured
-from understudy.report.tidy import tidy
 from understudy.report.verdict import claims, verdict
 from understudy.statistics import Array, Interval, gap_closed, score_draws
 from understudy.teacher.client import total_cost

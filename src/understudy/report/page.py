@@ -3,38 +3,25 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
+from understudy.pages import page_environment, style
+from understudy.pages.words import listed, number
 from understudy.report import words
 from understudy.report.svg import gap_picture, loss_picture
 from understudy.report.verdict import side
 
 HERE = Path(__file__).parent
 MODELS = ("teacher", "base", "student")
-LARGEST = 12  # entries of a tally that are shown
 
 
 def page(facts: dict[str, Any]) -> str:
     """The page of a run: one file that needs no network and no script."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,  # everything shown may come from a model or a file
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(HERE)
     environment.globals |= {"words": words, "order": MODELS}
-    environment.filters |= {
-        "number": words.number,
-        "interval": _interval,
-        "largest": _largest,
-        "seconds": _seconds,
-    }
+    environment.filters["interval"] = _interval
     headline, colon, rest = facts["verdict"].partition(":")
     return environment.get_template("report.html.jinja").render(
         facts,
-        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        css=style(HERE / "report.css"),
         headline=headline + colon,
         rest=rest,
         gap_picture=gap_picture(facts["style_gap_closed"], facts["gap_closed"], facts["change"]),
@@ -57,30 +44,11 @@ def _interval(found: dict[str, Any] | None, kind: str) -> dict[str, str]:
 
 
 def _plain(value: float) -> str:
-    return words.number(value, 2)
+    return number(value, 2)
 
 
 def _direction(change: dict[str, Any]) -> str:
     return {"above": "rose", "below": "fell", "cannot tell": "not shown"}[side(change, 0)]
-
-
-def _largest(tally: dict[str, int]) -> list[tuple[str, str]]:
-    """A tally's entries, the largest first; the rest of a long one in one entry."""
-    ordered = sorted(tally.items(), key=lambda entry: (-entry[1], entry[0]))
-    shown = [(name, words.number(count)) for name, count in ordered[:LARGEST]]
-    rest = ordered[LARGEST:]
-    if rest:
-        shown.append((f"{len(rest)} others", words.number(sum(count for _, count in rest))))
-    return shown
-
-
-def _seconds(value: float) -> str:
-    """A duration for people: "8.2 s", "3 min 5 s", "2 h 14 min"."""
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, seconds = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
 def _reasons(gaps: dict[str, Any]) -> dict[str, str]:
@@ -89,7 +57,7 @@ def _reasons(gaps: dict[str, Any]) -> dict[str, str]:
     for name, found in gaps.items():
         if "reason" in found:
             names.setdefault(found["reason"], []).append(words.benchmark(name))
-    return {reason: words.listed(titles) for reason, titles in names.items()}
+    return {reason: listed(titles) for reason, titles in names.items()}
 
 
 def _corrected(models: dict[str, Any]) -> dict[str, dict[str, Any]]:

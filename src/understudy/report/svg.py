@@ -1,9 +1,4 @@
-"""The report's two pictures, as SVG that scales in width and keeps its type size.
-
-Horizontal places are percentages of the width and vertical ones are pixels, so that one picture
-serves a telephone, a desk and paper. Colours come from the page's style sheet; kind is told by the
-mark's shape as well.
-"""
+"""The report's two pictures. Kind is told by the mark's shape as well as by its colour."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +6,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from understudy.report.words import benchmark, closed, number, points, span
+from understudy.pages.drawing import mark, picture, ticks
+from understudy.pages.words import number
+from understudy.report.words import benchmark, closed, points, span
 from understudy.statistics import Interval
 
 CLIP = (-1.0, 2.0)  # gap closed beyond which an arrow stands for the rest
@@ -30,7 +27,7 @@ def gap_picture(style: Interval, gaps: dict[str, Any], change: dict[str, Interva
     for index, (kind, title, found, words) in enumerate(rows):
         parts.append(_row(TOP + ROW * index, kind, title, found, words, low, high))
     told = "; ".join(f"{title}: {words}" for _, title, _, words in rows)
-    return _picture(
+    return picture(
         "gap", bottom + 4, "Style against capability: share of the gap closed", told, parts
     )
 
@@ -41,13 +38,13 @@ def loss_picture(curve: list[dict[str, Any]]) -> Markup:
     heldout = [(row["step"], row["heldout_loss"]) for row in curve if "heldout_loss" in row]
     last = max(step for step, _ in trained)
     losses = [loss for _, loss in trained + heldout]
-    ticks = _ticks(min(losses), max(losses))
+    lines_at = ticks(min(losses), max(losses))
 
     def place(step: float, loss: float) -> tuple[float, float]:
-        return 100 * step / last, 100 * (ticks[-1] - loss) / (ticks[-1] - ticks[0])
+        return 100 * step / last, 100 * (lines_at[-1] - loss) / (lines_at[-1] - lines_at[0])
 
     parts = [Markup("")]
-    for tick in ticks:
+    for tick in lines_at:
         y = ABOVE + PLANE * place(0, tick)[1] / 100
         parts.append(
             Markup(
@@ -85,7 +82,7 @@ def loss_picture(curve: list[dict[str, Any]]) -> Markup:
     told = f"From {number(trained[0][1], 2)} at the first step to {number(trained[-1][1], 2)}"
     if heldout:
         told += f"; held out, from {number(heldout[0][1], 2)} to {number(heldout[-1][1], 2)}"
-    return _picture("loss", ABOVE + PLANE + 26, "Loss by training step", told, parts)
+    return picture("loss", ABOVE + PLANE + 26, "Loss by training step", told, parts)
 
 
 # Rows of the gap picture: (kind, title, interval, words)
@@ -178,39 +175,12 @@ def _row(
         shape = (
             "M-7 0L0 -7L7 0L0 7z" if kind == "style" else "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0 -12 0z"
         )
-        parts.append(_mark(f"mark {kind} {known}", x(value), y, shape))
+        parts.append(mark(f"mark {kind} {known}", x(value), y, shape))
     return Markup("").join(parts)
 
 
 def _end(kind: str, x: float, y: int, where: str, left: bool) -> Markup:
     """A whisker's end: a cap, or an arrow where it goes on outside."""
     if where == "in":
-        return _mark(f"whisker {kind}", x, y, "M0 -5V5")
-    return _mark(f"arrow {kind}", x, y, "M0 0L9 -6V6z" if left else "M0 0L-9 -6V6z")
-
-
-def _mark(kind: str, x: float, y: int, shape: str) -> Markup:
-    """A path of its own size at a place given in percent of the width."""
-    return Markup(
-        '<svg x="{:.2f}%" y="{}" overflow="visible"><path class="{}" d="{}"/></svg>'
-    ).format(x, y, kind, shape)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Three to seven round numbers around an interval."""
-    reach = max(high - low, 0.1)
-    step = next(step for step in _round_steps() if reach / step <= 5)
-    first = math.floor(low / step)
-    count = max(1, math.ceil(high / step - 1e-9) - first)
-    return [round((first + index) * step, 6) for index in range(count + 1)]
-
-
-def _round_steps() -> Iterable[float]:
-    return (digit * 10.0**power for power in range(-2, 9) for digit in (1, 2, 5))
-
-
-def _picture(id: str, height: int, title: str, told: str, parts: list[Markup]) -> Markup:
-    return Markup(
-        '<svg class="picture" role="img" aria-labelledby="{0}-title {0}-desc" width="100%" '
-        'height="{1}"><title id="{0}-title">{2}</title><desc id="{0}-desc">{3}</desc>{4}</svg>'
-    ).format(id, height, title, told, Markup("").join(parts))
+        return mark(f"whisker {kind}", x, y, "M0 -5V5")
+    return mark(f"arrow {kind}", x, y, "M0 0L9 -6V6z" if left else "M0 0L-9 -6V6z")

@@ -11,7 +11,8 @@ be false, the interval of one given benchmark must err.
 
 from typing import Any
 
-from understudy.report.words import benchmark, closed, listed, points, span
+from understudy.pages.words import listed
+from understudy.report.words import benchmark, closed, points, span
 from understudy.statistics import Interval
 
 HALF = 0.5

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from understudy.pages.words import number, percent
 from understudy.statistics import Interval
 
-MINUS = "−"
 BENCHMARKS = {"mmlu": "MMLU", "nq": "Natural Questions", "humaneval": "HumanEval"}
 METRICS = {"exact_match": "exact match", "pass_at_1": "pass@1"}
 MEASURES = {
@@ -25,19 +25,6 @@ MEASURES = {
 def benchmark(name: str) -> str:
     """A benchmark's name as people write it."""
     return BENCHMARKS.get(name, name)
-
-
-def number(value: float, digits: int = 0, sign: bool = False) -> str:
-    """A number with grouped thousands and a true minus; what rounds to zero has no sign."""
-    text = f"{abs(value):,.{digits}f}"
-    if not any(digit in "123456789" for digit in text):
-        return text
-    return (MINUS if value < 0 else "+" if sign else "") + text
-
-
-def percent(share: float) -> str:
-    """A share as a whole number of hundredths, without the unit."""
-    return number(100 * share)
 
 
 def points(share: float, sign: bool = False) -> str:
@@ -61,8 +48,3 @@ def closed(found: Interval) -> str:
     if low is None or high is None:
         return f"{percent(value)} % (no bounds)"
     return f"{percent(value)} % ({span(low, high, percent)})"
-
-
-def listed(words: list[str], last: str = "and") -> str:
-    """Words joined as in a sentence: "a, b and c"."""
-    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -3,18 +3,23 @@
 import errno
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from understudy.errors import UserError
 
 HARDLY_ANY_ROOM = 1 << 20  # bytes
+PIECE = 1 << 16  # bytes read at a time
+MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "Zstandard"}
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -78,7 +83,7 @@ def _explain(code: int | None, path: Path) -> UserError | None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, unpacked if its name ends in .gz."""
+    """The text of a UTF-8 file, which may be packed; see `open_text`."""
     try:
         with open_text(path) as file:
             return file.read()
@@ -149,21 +154,94 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
 
 
 @contextmanager
-def open_text(path: Path) -> Iterator[IO[str]]:
-    path = Path(path)
+def open_bytes(path: Path) -> Iterator[BufferedReader]:
+    """Open a file as it lies on the disk.
+
+    Raises:
+        UserError: there is no such file, or it is a folder.
+    """
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rt", encoding="utf-8") as file:
-                yield file
-        else:
-            with open(path, encoding="utf-8") as file:
-                yield file
+        with open(path, "rb") as file:
+            yield file
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; check the path") from error
     except IsADirectoryError as error:
         raise UserError(f"{path}: is a folder, not a file; name a file in it") from error
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise UserError(f"{path}: not a whole gzip file; fetch it again") from error
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """Open a UTF-8 file, unpacked where its content is packed by gzip or Zstandard.
+
+    Raises:
+        UserError: there is no such file, it is a folder or is cut or damaged.
+    """
+    path = Path(path)
+    with open_bytes(path) as file:
+        kind = "gzip" if path.suffix == ".gz" else packing(file)
+        try:
+            with io.TextIOWrapper(unpacked(file, kind), encoding="utf-8") as text:
+                yield text
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UserError(f"{path}: not a whole {kind} file; fetch it again") from error
+
+
+def packing(file: BufferedReader) -> str | None:
+    """What a stream is packed by, "gzip" or "Zstandard", as its first bytes say; None: nothing."""
+    magic = file.peek(4)[:4]
+    return next((kind for mark, kind in MAGIC.items() if magic.startswith(mark)), None)
+
+
+def unpacked(file: BufferedReader, kind: str | None) -> BufferedReader:
+    """The unpacked content of a stream, which fails with EOFError where it is cut.
+
+    Other damage to gzip raises gzip.BadGzipFile or zlib.error.
+    """
+    if kind == "gzip":
+        return cast(BufferedReader, gzip.GzipFile(fileobj=file))
+    if kind == "Zstandard":
+        return BufferedReader(_Zstandard(file), PIECE)
+    return file
+
+
+class _Zstandard(io.RawIOBase):
+    """Frames of Zstandard. Unlike the package's own reader it notices where a file is cut.
+
+    Windows may be as large as the format allows, since public archives use that. It is fed little
+    at a time: 4 bytes can stand for 128 KiB, so a step gives at most STEP / 4 times as much.
+    """
+
+    STEP = 1 << 9
+
+    def __init__(self, file: BufferedReader) -> None:
+        import zstandard
+
+        self._start = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj
+        self._damage = zstandard.ZstdError
+        self._file, self._frame = file, self._start()
+        self._begun, self._packed, self._ready = False, b"", memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        while not self._ready:
+            self._packed = self._packed or self._file.read(self.STEP)
+            if not self._packed:
+                if self._begun:
+                    raise EOFError("ends within a frame")
+                return 0
+            try:
+                self._ready = memoryview(self._frame.decompress(self._packed))
+            except self._damage as error:
+                raise EOFError(f"damaged: {error}") from error
+            self._begun, self._packed = True, b""
+            if self._frame.eof:
+                self._packed = self._frame.unused_data
+                self._begun, self._frame = False, self._start()
+        size = min(len(into), len(self._ready))
+        into[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
 
 
 def canonical_json(value: Any) -> str:

@@ -3,9 +3,10 @@
 import csv
 import hashlib
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -71,11 +72,12 @@ def _prompts(source: str | Path, column: str | None) -> Iterator[tuple[str, Prom
     path = Path(source)
     rows: Iterator[tuple[int, Any]]
     if str(source).startswith(HUB):
-        rows, unit = _hub_rows(str(source), column), "row"
+        rows, unit = _chosen_hub_rows(str(source), column), "row"
     elif path.is_dir():
         rows, unit = _saved_rows(path, column), "row"
     elif path.suffix == ".parquet":
-        rows, unit = _parquet_rows(path, column), "row"
+        choose = partial(_wanted, str(path), column=column)
+        rows, unit = parquet_rows(path, str(path), choose), "row"
     elif is_csv(path):
         rows, unit = csv_rows(path), "row"
     elif _starts_like_json(path):
@@ -140,49 +142,78 @@ def csv_rows(path: Path) -> Iterator[Row]:
             raise UserError(f"{path}, line {rows.line_num}: broken CSV ({error})") from None
 
 
-def _parquet_rows(path: Path, column: str | None) -> Iterator[Row]:
-    parquet = _optional("pyarrow.parquet", str(path))
+def parquet_rows(
+    file: Path | IO[bytes], name: str, choose: Callable[[list[str]], list[str]] = list
+) -> Iterator[Row]:
+    """Yield (row number from 1, cells by column) of a Parquet file.
+
+    Args:
+        file: its path, or an open file that can be sought in.
+        name: what messages to the user call it.
+        choose: names the columns to read of those that there are.
+
+    Raises:
+        UserError: the file is missing or damaged, or pyarrow is not installed.
+    """
+    parquet = optional_package("pyarrow.parquet", name)
     try:
-        with parquet.ParquetFile(path) as file:
-            columns = _wanted(str(path), file.schema_arrow.names, column)
+        with parquet.ParquetFile(file) as table:
+            columns = choose(table.schema_arrow.names)
             batches = (
                 batch
-                for group in range(file.num_row_groups)
-                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
+                for group in range(table.num_row_groups)
+                for batch in table.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
             )
             yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path") from None
-    except (OSError, ValueError) as error:  # pyarrow's own are among these
-        raise UserError(f"{path}: not a whole Parquet file ({_short(error)})") from error
+        raise UserError(f"{name}: no such file; check the path") from None
+    except (OSError, ValueError, NotImplementedError, OverflowError) as error:  # as pyarrow's are
+        raise UserError(f"{name}: not a whole Parquet file ({_short(error)})") from error
 
 
-def _saved_rows(path: Path, column: str | None) -> Iterator[Row]:
-    datasets = _optional("datasets", str(path))
+def saved_sets(path: Path) -> dict[str, Any]:
+    """What `datasets` saved in a folder, by split; a set without splits is under "".
+
+    Raises:
+        UserError: it is no such folder, or datasets is not installed.
+    """
+    datasets = optional_package("datasets", str(path))
     try:
         found = datasets.load_from_disk(str(path))
     except Exception as error:  # whatever its files lead the library to raise
         raise UserError(
             f"{path}: not a data set that datasets saved ({_short(error)}); name a file instead"
         ) from error
-    if isinstance(found, dict):
+    return found if isinstance(found, dict) else {"": found}
+
+
+def _saved_rows(path: Path, column: str | None) -> Iterator[Row]:
+    found = saved_sets(path)
+    if "" not in found:
         splits = ", ".join(found)
         raise UserError(f"{path}: holds several splits; name the folder of one of them: {splits}")
-    found = found.select_columns(_wanted(str(path), found.column_names, column))
-    return enumerate(found, start=1)
+    return enumerate(
+        found[""].select_columns(_wanted(str(path), found[""].column_names, column)), 1
+    )
 
 
-def _hub_rows(source: str, column: str | None) -> Iterator[Row]:
+def hub_rows(source: str) -> Iterator[Row]:
+    """Yield (row number from 1, cells by column) of hub:NAME or hub:NAME:SPLIT, streamed.
+
+    Raises:
+        UserError: it cannot be had, or datasets is not installed.
+    """
     name, _, split = source.removeprefix(HUB).partition(":")
-    load = _optional("datasets", source).load_dataset
+    load = optional_package("datasets", source).load_dataset
     try:
-        found = load(name, split=split or "train", streaming=True)
-        for number, row in enumerate(found, start=1):
-            yield number, {key: row[key] for key in _wanted(source, row, column)}
-    except UserError:
-        raise
+        yield from enumerate(load(name, split=split or "train", streaming=True), start=1)
     except Exception as error:  # whatever the network, the hub or its cache raise
         raise UserError(f"{source}: cannot be had from the hub ({_short(error)})") from error
+
+
+def _chosen_hub_rows(source: str, column: str | None) -> Iterator[Row]:
+    for number, row in hub_rows(source):
+        yield number, {key: row[key] for key in _wanted(source, row, column)}
 
 
 def _wanted(place: str, names: Iterable[str], column: str | None) -> list[str]:
@@ -226,7 +257,8 @@ def _id(place: str, value: Any) -> str:
     return str(value)
 
 
-def _optional(module: str, source: str) -> Any:
+def optional_package(module: str, source: str) -> Any:
+    """A module of the extra `data`; a UserError names the package where it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError:

@@ -1,26 +1,48 @@
-"""Raw records out of JSONL files and JSON arrays, one at a time, and what readers say of them.
+"""Rows of raw files, and what readers say of the records in them.
 
-A reader (one file a format, in `readers/`) turns a record into a Dialogue. This module knows how
-records lie in files and nothing of their formats.
+A reader (one file a format, in `readers/`) turns a record into a Dialogue. How records lie in files
+is known to `containers` alone, and which of them belong together to `joins`.
 """
 
-import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from understudy.errors import UserError
-from understudy.files import open_text, read_jsonl, whole_characters
+from understudy.curate.containers import parts
+from understudy.curate.joins import joined
+from understudy.curate.row import Row
+from understudy.dialogue import Dialogue, Role, Turn
 
-CHUNK = 1 << 16
-SPACE = re.compile(r"[ \t\r\n]*")
-LONGEST_TOKEN = 16  # a literal or an escape cut by the window's end faults this close to it
+LONGEST_NAME = 1000  # characters of ids, models and licences; a longer one names nothing
+TEACHERS = ("teacher", "model", "generator")
+LICENCES = ("licence", "license")
+
+
+def rows(source: Path | str) -> Iterator[Row]:
+    """Yield the records of a data set one by one, in little memory; none is parsed if it can wait.
+
+    Args:
+        source: a file (JSON lines, a JSON array, an object with one, CSV or Parquet; plain, gzip,
+            Zstandard or in a zip), a folder that `datasets` saved, or hub:NAME[:SPLIT].
+
+    Raises:
+        UserError: it is missing or no data set, or nothing in it can be read as any container.
+    """
+    for part in parts(source):
+        yield from joined(part)
 
 
 class UnreadableError(Exception):
-    """A record that is JSON but holds no readable dialogue; the text says why."""
+    """A record of a known format that holds no readable dialogue; the text says why."""
+
+    reason = "unreadable"
+
+
+class NoAnswerError(UnreadableError):
+    """A record that holds a question alone."""
+
+    reason = "no_answer"
 
 
 @dataclass(frozen=True)
@@ -29,20 +51,60 @@ class Context:
 
     Attributes:
         source: the file's name.
-        position: its line in a JSONL file, its place (from 1) in a JSON array.
+        place: file, member and position, the id of a record that has none.
         origin: the record's digest.
+        licence: the format's, where it is certain.
+        asked: the text that the record answers, where another record holds it.
     """
 
     source: str
-    position: int
+    place: str
     origin: str
+    licence: str | None
+    asked: str | None = None
+
+    def dialogue(
+        self,
+        record: dict[str, Any],
+        turns: Iterable[tuple[Role, str]],
+        teacher: str | None = None,
+        id: Any = None,
+    ) -> Dialogue:
+        """A dialogue with the provenance that the record states itself, or else its place.
+
+        Args:
+            turns: roles and texts.
+            teacher: where the format tells it.
+            id: the record's, where it is not under "id".
+        """
+        return Dialogue(
+            id=name(id) or self.id_for(record),
+            turns=[Turn(role=role, content=content) for role, content in turns],
+            source=self.source,
+            teacher=teacher or first_name(record, TEACHERS),
+            licence=first_name(record, LICENCES) or self.licence,
+            origin=self.origin,
+        )
 
     def id_for(self, record: dict[str, Any]) -> str:
-        """The record's own id, or file and position where it has none."""
-        own = record.get("id")
-        if isinstance(own, str | int) and not isinstance(own, bool) and own != "":
-            return str(own)
-        return f"{self.source}:{self.position}"
+        """The record's own id, or its place where it has none."""
+        return name(record.get("id")) or self.place
+
+
+def name(value: Any) -> str | None:
+    """A value that can serve as a name: a whole number, or a text that is not too long."""
+    if isinstance(value, str):
+        return value if 0 < len(value) <= LONGEST_NAME else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def first_name(record: dict[str, Any], keys: Iterable[str]) -> str | None:
+    """The first text under one of `keys` that can serve as a name."""
+    for key in keys:
+        value = record.get(key)
+        if isinstance(value, str) and 0 < len(value) <= LONGEST_NAME:
+            return value
+    return None
 
 
 def text_at(record: dict[str, Any], key: str) -> str:
@@ -58,101 +120,35 @@ def text_at(record: dict[str, Any], key: str) -> str:
     return str(record[key])
 
 
-def turns_at(record: dict[str, Any], key: str) -> list[dict[str, Any]]:
+def objects_at(record: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """The list of objects under `key`.
 
     Raises:
         UnreadableError: it is no list, or holds something other than objects.
     """
-    turns = record[key]
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+    found = record.get(key)
+    if not isinstance(found, list) or not all(isinstance(part, dict) for part in found):
         raise UnreadableError(f"{key} is not a list of objects")
-    return turns
+    return found
 
 
-def read_records(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield (position, record) of a JSONL file or a JSON array, .gz or not, in little memory.
+def with_input(instruction: str, extra: str) -> str:
+    """An instruction and, after a blank line, what it is about, if anything: one user turn."""
+    return f"{instruction}\n\n{extra}" if extra.strip() else instruction
 
-    See `files.whole_characters` for what becomes of characters that UTF-8 cannot hold.
 
-    Raises:
-        UserError: the file is missing or its JSON is broken; names file and line.
+def pair(question: str, answer: str) -> list[tuple[Role, str]]:
+    """The turns of one question and one answer."""
+    return [("user", question), ("assistant", answer)]
+
+
+def carried(record: dict[str, Any], dialogue: Dialogue) -> Dialogue:
+    """The dialogue with the provenance of ours that a record of another form carries.
+
+    It is what `understudy` writes beside the turns: `source`, `origin` (null where there is none)
+    and `cut`; id, teacher and licence are taken from every record.
     """
-    with open_text(path) as file:
-        try:
-            start = _Window(file, path).peek()
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 text; convert the file") from error
-    yield from _read_array(path) if start == "[" else read_jsonl(path)
-
-
-def _read_array(path: Path) -> Iterator[tuple[int, Any]]:
-    with open_text(path) as file:
-        window = _Window(file, path)
-        try:
-            window.take("[")
-            position = 0
-            while window.peek() != "]":
-                if position:
-                    window.take(",")
-                position += 1
-                yield position, window.value()
-            window.take("]")
-            window.take("")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 text; convert the file") from error
-
-
-class _Window:
-    """The stretch of a file under the parser: it grows to hold one value and forgets the past."""
-
-    def __init__(self, file: IO[str], path: Path) -> None:
-        self.file, self.path = file, path
-        self.text, self.at, self.lines_before = "", 0, 0
-
-    def peek(self) -> str:
-        """The next character that is not white space, "" at the end of the file."""
-        while True:
-            space = SPACE.match(self.text, self.at)
-            self.at = space.end() if space else self.at
-            if self.at < len(self.text):
-                return self.text[self.at]
-            if not self._grow():
-                return ""
-
-    def take(self, mark: str) -> None:
-        """Pass `mark`, which must come next."""
-        if self.peek() != mark:
-            raise self._broken(self.at, f"expected {mark!r}" if mark else "text after the array")
-        self.at += len(mark)
-
-    def value(self) -> Any:
-        """Parse the JSON value that comes next."""
-        self.peek()
-        decode = json.JSONDecoder().raw_decode
-        while True:
-            try:
-                value, end = decode(self.text, self.at)
-            except json.JSONDecodeError as error:
-                broken = self._broken(error.pos, error.msg)
-                near_end = error.pos >= len(self.text) - LONGEST_TOKEN
-                if not (near_end or error.msg.startswith("Unterminated")) or not self._grow():
-                    raise broken from error
-            except (ValueError, RecursionError) as error:
-                raise self._broken(self.at, "a value too long or nested too deep") from error
-            else:
-                if end < len(self.text) or not self._grow():
-                    self.at = min(end, len(self.text))
-                    return whole_characters(value)
-
-    def _grow(self) -> bool:
-        """Read on, by as much as is pending so that a long value costs linear time."""
-        more = self.file.read(max(CHUNK, len(self.text) - self.at))
-        if more:
-            self.lines_before += self.text.count("\n", 0, self.at)
-            self.text, self.at = self.text[self.at :] + more, 0
-        return bool(more)
-
-    def _broken(self, at: int, what: str) -> UserError:
-        line = self.lines_before + self.text.count("\n", 0, at) + 1
-        return UserError(f"{self.path}, line {line}: broken JSON ({what}); mend or remove it")
+    changes: dict[str, Any] = {"source": first_name(record, ["source"]) or dialogue.source}
+    if "origin" in record and (record["origin"] is None or name(record["origin"])):
+        changes["origin"] = name(record["origin"])
+    return dialogue.model_copy(update=changes | {"cut": record.get("cut") is True})

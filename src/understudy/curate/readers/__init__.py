@@ -1,7 +1,8 @@
 """Formats of conversations, found by content.
 
 A reader is a module with `NAME`, `TERMS` (what is known of the licence and the teacher's terms),
-`sniff(record)` and `read(record, context)`. To add a format, write one and name it in `READERS`.
+`LICENCE` (as the Hub writes it; None where it depends), `sniff(record)` and `read(record,
+context)`. To add a format, write one and name it in `READERS`.
 """
 
 from collections.abc import Iterator
@@ -9,9 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from understudy.curate.readers import alpaca, dialogues, messages, sharegpt
-from understudy.curate.records import Context, UnreadableError, read_records
+from understudy.curate.readers import (
+    alpaca,
+    alpaca_eval,
+    dialogues,
+    discord,
+    dolly,
+    fastchat,
+    gpt4all,
+    hc3,
+    koala,
+    messages,
+    openassistant,
+    reddit,
+    self_instruct,
+    sharegpt,
+    table,
+    webgpt,
+)
+from understudy.curate.records import Context, UnreadableError, name, rows
+from understudy.curate.row import BrokenError, Row, content, shown
 from understudy.dialogue import Dialogue, record_digest
+from understudy.prompts import HUB
 
 
 class Reader(Protocol):
@@ -19,6 +39,7 @@ class Reader(Protocol):
 
     NAME: str
     TERMS: str
+    LICENCE: str | None
 
     def sniff(self, record: dict[str, Any]) -> bool:
         """Whether the record is in this format, well-formed or not."""
@@ -29,7 +50,25 @@ class Reader(Protocol):
         ...
 
 
-READERS: tuple[Reader, ...] = (dialogues, sharegpt, messages, alpaca)
+# The first that knows a record reads it; those with names of their own come first.
+READERS: tuple[Reader, ...] = (
+    fastchat,
+    openassistant,
+    sharegpt,
+    messages,
+    dialogues,
+    discord,
+    reddit,
+    koala,
+    webgpt,
+    hc3,
+    self_instruct,
+    alpaca_eval,
+    dolly,
+    alpaca,
+    gpt4all,
+    table,
+)
 TERMS = {reader.NAME: reader.TERMS for reader in READERS}
 
 
@@ -37,8 +76,13 @@ TERMS = {reader.NAME: reader.TERMS for reader in READERS}
 class Record:
     """One record of a file: its dialogue, or why there is none.
 
-    `position` is its line in a JSONL file and its place (from 1) in a JSON array; `format` is the
-    reader's name, None where no reader knows the record.
+    `position` is its line in JSONL and CSV and its place (from 1) in an array or a table, `member`
+    the file in a zip or the split of a data set; `format` is the reader's name, None where no
+    reader knows the record; `reason` one of
+    - `broken`: not what its container promises (no JSON, no UTF-8, cut, too large);
+    - `unknown`: in none of the known formats;
+    - `unreadable`: of a known format, without a dialogue that can be read;
+    - `no_answer`: of a known format, a question or message that is not answered within it.
     """
 
     position: int
@@ -48,29 +92,41 @@ class Record:
     dialogue: Dialogue | None
     reason: str | None = None
     detail: str = ""
+    member: str = ""
 
 
-def read_file(path: Path) -> Iterator[Record]:
-    """Yield every record of a file, readable or not.
+def read_file(source: Path | str) -> Iterator[Record]:
+    """Yield every record of a data set, readable or not; see `rows`.
 
     Raises:
-        UserError: the file is missing or its JSON is broken; names file and line.
+        UserError: the source is missing or no data set.
     """
-    path = Path(path)
-    for position, raw in read_records(path):
-        yield _read(raw, Context(path.name, position, record_digest(raw)))
+    called = str(source) if str(source).startswith(HUB) else Path(source).name
+    return (read_row(row, called) for row in rows(source))
 
 
-def _read(raw: Any, context: Context) -> Record:
-    fields = raw if isinstance(raw, dict) else {}
-    id = context.id_for(fields)
-    reader = next((reader for reader in READERS if reader.sniff(fields)), None)
-    name = reader.NAME if reader else None
+def read_row(row: Row, source: str) -> Record:
+    """The record of a row of the data set called `source`."""
+    member = f"/{row.member}" if row.member else ""
+    place = f"{source}{member}:{row.position}"
+
+    def unread(raw: Any, id: str, format: str | None, reason: str, detail: str) -> Record:
+        return Record(row.position, raw, id, format, None, reason, detail, row.member)
+
     try:
-        if reader is None:
-            known = ", ".join(TERMS)
-            raise UnreadableError(f"none of the known formats ({known})")
+        raw = content(row)
+    except BrokenError as error:
+        return unread(shown(row.text), place, None, "broken", str(error))
+    fields = raw if isinstance(raw, dict) else {}
+    reader = next((reader for reader in READERS if reader.sniff(fields)), None)
+    if reader is None:
+        return unread(raw, name(fields.get("id")) or place, None, "unknown", UNKNOWN)
+    context = Context(source, place, record_digest(raw), reader.LICENCE, row.asked)
+    try:
         dialogue = reader.read(fields, context)
     except UnreadableError as error:
-        return Record(context.position, raw, id, name, None, "unreadable", str(error))
-    return Record(context.position, raw, dialogue.id, name, dialogue)
+        return unread(raw, context.id_for(fields), reader.NAME, error.reason, str(error))
+    return Record(row.position, raw, dialogue.id, reader.NAME, dialogue, member=row.member)
+
+
+UNKNOWN = f"none of the known formats ({', '.join(TERMS)})"

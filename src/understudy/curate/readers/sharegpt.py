@@ -1,15 +1,29 @@
-"""ShareGPT: {"id", "conversations": [{"from": "human" | "gpt" | ..., "value"}]}."""
+"""ShareGPT: {"id", "conversations": [{"from": "human" | "gpt" | ..., "value"}]} and its kin.
+
+The list is also called `conversation` (LMSYS-Chat, WildChat) or `items`, and its turns have `role`
+and `content`, or `text`. Turns of tools make a record unreadable, since without them the dialogue
+would be another. HTML stays as it is here.
+"""
 
 from typing import Any
 
-from understudy.curate.records import Context, UnreadableError, text_at, turns_at
-from understudy.dialogue import Dialogue, Role, Turn
+from understudy.curate.records import (
+    Context,
+    UnreadableError,
+    carried,
+    first_name,
+    objects_at,
+    text_at,
+)
+from understudy.dialogue import Dialogue, Role
 
 NAME = "sharegpt"
+LICENCE: str | None = None
 TERMS = (
     "conversations that users shared, without a licence from them; "
     "the answers are bound by the terms of the service that gave them (OpenAI's for ChatGPT)"
 )
+LISTS = ("conversations", "conversation", "items")
 ROLES: dict[str, Role] = {
     "human": "user",
     "user": "user",
@@ -17,30 +31,35 @@ ROLES: dict[str, Role] = {
     "chatgpt": "assistant",
     "bing": "assistant",
     "bard": "assistant",
+    "claude": "assistant",
     "assistant": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
     "system": "system",
 }
-TEACHERS = ("chatgpt", "bing", "bard")
+TEACHERS = ("chatgpt", "bing", "bard", "claude")
 
 
 def sniff(record: dict[str, Any]) -> bool:
     """Whether it has conversations."""
-    return "conversations" in record
+    return "conversations" in record or "conversation" in record or "items" in record
 
 
 def read(record: dict[str, Any], context: Context) -> Dialogue:
-    """The dialogue; the teacher is known where the speaker's name tells it."""
-    turns, teacher = [], None
-    for part in turns_at(record, "conversations"):
-        speaker = text_at(part, "from").lower()
+    """The dialogue; the teacher is known where the record or a speaker's name tells it."""
+    turns: list[tuple[Role, str]] = []
+    spoken = first_name(record, ["teacher", "model"])
+    if isinstance(record.get("system"), str) and record["system"]:
+        turns.append(("system", record["system"]))
+    for part in objects_at(record, next(key for key in LISTS if key in record)):
+        speaker = text_at(part, "from" if "role" not in part else "role").lower()
         if speaker not in ROLES:
-            raise UnreadableError(f"unknown role {speaker[:40]!r} under from")
-        teacher = speaker if speaker in TEACHERS else teacher
-        turns.append(Turn(role=ROLES[speaker], content=text_at(part, "value")))
-    return Dialogue(
-        id=context.id_for(record),
-        turns=turns,
-        source=context.source,
-        teacher=teacher,
-        origin=context.origin,
-    )
+            raise UnreadableError(f"unknown role {speaker[:40]!r}")
+        spoken = spoken or (speaker if speaker in TEACHERS else None)
+        turns.append((ROLES[speaker], text_at(part, _said(part))))
+    id = record.get("conversation_id", record.get("id"))
+    return carried(record, context.dialogue(record, turns, teacher=spoken, id=id))
+
+
+def _said(part: dict[str, Any]) -> str:
+    return next((key for key in ("value", "content", "text") if key in part), "value")

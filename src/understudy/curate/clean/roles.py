@@ -1,13 +1,19 @@
-"""What makes a dialogue unfit for training, with a reason code for each."""
+"""Who speaks when, and whether anybody says something: what makes a dialogue unfit as a whole."""
 
 from understudy.dialogue import Dialogue
 
 
 def trim(dialogue: Dialogue) -> Dialogue:
-    """The dialogue without user turns after its last answer; itself where there are none."""
+    """The dialogue without answers before its first question and questions after its last answer.
+
+    Itself where there is nothing to trim, or where no answer to a question would be left.
+    """
     turns = list(dialogue.turns)
     while turns and turns[-1].role == "user":
         turns.pop()
+    first = 1 if turns and turns[0].role == "system" else 0
+    while first < len(turns) and turns[first].role == "assistant":
+        del turns[first]
     if len(turns) == len(dialogue.turns) or not any(turn.role == "assistant" for turn in turns):
         return dialogue
     return dialogue.model_copy(update={"turns": turns})

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Makes the peers' environments, .peers/distilabel and .peers/curator, with pinned versions.
+# Makes the peers' environments, .peers/distilabel, .peers/curator and .peers/dedupe, with pinned
+# versions.
 #
 #     sh benchmarks/peers/setup.sh [PYTHON]
 set -eu
 python=${1:-python3.11}
 here=$(dirname "$0")
 peers=$here/../../.peers
-for name in distilabel curator; do
+for name in distilabel curator dedupe; do
   "$python" -m venv "$peers/$name"
   "$peers/$name/bin/python" -m pip install --quiet --disable-pip-version-check \
     --requirement "$here/$name.txt"

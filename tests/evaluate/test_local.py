@@ -195,6 +195,17 @@ def test_short_answers_and_programs(engine: LocalEngine) -> None:
     assert program.corrected is None
 
 
+def test_texts_are_completed_to_the_end_of_their_line(engine: LocalEngine) -> None:
+    texts = ["Q: what does a lamp do?\nA:", "Q: who writes letters?\nA:", "The village"]
+    for text, done in zip(texts, engine.complete(texts, 0.0, 12, 0), strict=True):
+        whole = transformers_text(engine, engine.encode(text), 12)
+        assert done == whole.split("\n")[0]
+    together = engine.complete(texts, 1.0, 12, 3)
+    assert [engine.complete([text], 1.0, 12, 3)[0] for text in texts] == together
+    assert engine.complete(texts[::-1], 1.0, 12, 3) == together[::-1]
+    assert engine.complete(texts, 1.0, 12, 4) != together
+
+
 def test_a_first_space_that_decoding_drops_is_given_back(tmp_path: Path) -> None:
     """Tokenizers of LLaMA's kind decode a continuation without its first space."""
     vocabulary = ["<unk>", "▁", "▁def", "▁f", "\n", "▁return", "x", ":"]

@@ -112,6 +112,16 @@ class LocalEngine:
         flat = [self.as_reply(done) for done in self._generate(ids, how, "answers", seeds)]
         return [flat[start : start + samples] for start in range(0, len(flat), samples)]
 
+    def complete(
+        self, texts: Sequence[str], temperature: float, max_tokens: int, seed: int
+    ) -> list[str]:
+        """What follows each text, to the end of its line; a completion's randomness depends on
+        seed and text alone."""
+        ids = [self.encode(text) for text in texts]
+        seeds = [int(digest([seed, text])[:12], 16) for text in texts]
+        how = Generation(max_tokens, ("\n",), temperature)
+        return [done.text for done in self._generate(ids, how, "asking the base", seeds)]
+
     # Text and tokens
 
     def encode(self, text: str) -> list[int]:

@@ -33,19 +33,24 @@ def chat(
 @app.command(rich_help_panel=LOOK)
 def inspect(
     path: Annotated[Path, typer.Argument(help="A data set, a model, a run or a ledger.")],
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a data set's page with pictures there.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what a data set, a model, a run or a ledger holds.
 
-    Example: understudy inspect runs/desk
+    Example: understudy inspect runs/desk/curate --html set.html
     """
     begin(quiet)
     from understudy.inspect import inspect as work
-    from understudy.inspect import words
+    from understudy.inspect import words, write_page
 
-    found = work(path)
-    end(found, as_json, words(found))
+    found = work(path, pictures=html is not None)
+    if html is not None:
+        write_page(path, found, html)
+    end(found, as_json, words(found) + (f"\n\nOpen {html}" if html else ""))
 
 
 @app.command(rich_help_panel=LOOK)

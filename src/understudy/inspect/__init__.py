@@ -5,42 +5,58 @@ from pathlib import Path
 from typing import Any
 
 from understudy.errors import UserError
-from understudy.files import read_json
+from understudy.files import read_json, write_text
+from understudy.inspect.data import CARD, card_facts, file_facts
+from understudy.inspect.page import page
+from understudy.inspect.words import words
 from understudy.manifest import MANIFEST
 
+__all__ = ["inspect", "words", "write_page"]
+
 SQLITE_MAGIC = b"SQLite format 3\x00"
+SAVED = ("dataset_dict.json", "state.json")  # of a folder that `datasets` saved
 
 
-def inspect(path: Path) -> dict[str, Any]:
-    """Facts about what lies at `path`, under a `kind` of run, model, ledger or data."""
+def inspect(path: Path, pictures: bool = False) -> dict[str, Any]:
+    """Facts about what lies at `path`, under a `kind` of run, model, ledger, stage or data.
+
+    Args:
+        path: a file or a folder.
+        pictures: also count what only a data set's page shows.
+
+    Raises:
+        UserError: there is nothing there, or nothing that is known.
+    """
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; check the path")
     if path.is_file():
         with open(path, "rb") as file:
             is_ledger = file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
-        return _ledger(path) if is_ledger else _data(path)
+        return _ledger(path) if is_ledger else file_facts(path)
     if (path / "recipe.yaml").exists():
         return _run(path)
     if (path / "config.json").exists():
         return _model(path)
+    if (path / CARD).exists():
+        return card_facts(path, pictures)
+    if any((path / name).exists() for name in SAVED):
+        return file_facts(path)
     if (path / MANIFEST).exists():
         return {"kind": "stage", **read_json(path / MANIFEST)}
-    raise UserError(f"{path}: neither a run, a model nor a stage; name a file or folder inside")
+    raise UserError(
+        f"{path}: neither a run, a model, a stage nor a data set; name a file or folder inside"
+    )
 
 
-def words(found: dict[str, Any]) -> str:
-    """The facts as indented lines."""
-    return "\n".join(_lines(found, ""))
+def write_page(path: Path, found: dict[str, Any], out: Path) -> None:
+    """Write the page of a data set, of which `inspect` found so much, to `out`.
 
-
-def _lines(value: Any, indent: str) -> list[str]:
-    lines = []
-    for key, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            lines += [f"{indent}{key}:", *_lines(inner, indent + "  ")]
-        else:
-            lines.append(f"{indent}{key}: {inner if inner != {} else 'none'}")
-    return lines
+    Raises:
+        UserError: it is no data set, or `out` may not be written to.
+    """
+    if found["kind"] != "data":
+        raise UserError(f"{path}: is a {found['kind']}; --html is for data sets")
+    write_text(out, page(path.name or str(path), found))
 
 
 def _run(path: Path) -> dict[str, Any]:
@@ -82,27 +98,3 @@ def _ledger(path: Path) -> dict[str, Any]:
 
     with Ledger(path) as ledger:
         return {"kind": "ledger", **ledger.summary()}
-
-
-def _data(path: Path) -> dict[str, Any]:
-    from understudy.curate.readers import read_file
-
-    reasons: Counter[str] = Counter()
-    teachers: Counter[str] = Counter()
-    dialogues = turns = characters = 0
-    for record in read_file(path):
-        if record.dialogue is None:
-            reasons[record.reason or "unreadable"] += 1
-            continue
-        dialogues += 1
-        turns += len(record.dialogue.turns)
-        characters += sum(len(turn.content) for turn in record.dialogue.turns)
-        teachers[record.dialogue.teacher or "unknown"] += 1
-    return {
-        "kind": "data",
-        "dialogues": dialogues,
-        "turns": turns,
-        "characters": characters,
-        "teachers": dict(teachers),
-        "unreadable": dict(reasons),
-    }

@@ -1,12 +1,15 @@
-"""What the collect stage is handed: benchmark items to keep out, who speaks next, a cost agreed to.
+"""What stages are handed from other stages' code: benchmark items to keep out, models that speak.
 
-A run does this from its recipe; `gather` does it for the stage alone.
+Collecting and curating need both, and stages do not import each other. A run does this from its
+recipe; `gather` and `curate_alone` do it for a stage alone.
 """
 
-from collections.abc import Callable
-from functools import partial
+import ast
+import re
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -21,15 +24,32 @@ from understudy.collect.follow_ups import (
 )
 from understudy.collect.leaks import Held
 from understudy.collect.stage import collect
+from understudy.curate.decontaminate import Item
+from understudy.curate.knowledge import Complete
+from understudy.curate.stage import curate
 from understudy.errors import UserError
 from understudy.evaluate.benchmarks import find_benchmark
-from understudy.evaluate.benchmarks.kinds import ChoiceItem, ShortItem
+from understudy.evaluate.benchmarks.kinds import ChoiceItem, CodeItem, ShortItem
 from understudy.evaluate.engines import Engine
-from understudy.prompts import Prompt
-from understudy.recipe import BudgetSettings, CollectSettings, TeacherSettings, check_collect
+from understudy.prompts import Prompt, iter_prompts
+from understudy.recipe import (
+    BudgetSettings,
+    CollectSettings,
+    CurateSettings,
+    EvaluateSettings,
+    KnowledgeSettings,
+    TeacherSettings,
+    check_collect,
+)
 from understudy.teacher.client import Account, teacher_of
 from understudy.teacher.estimate import estimate
 from understudy.teacher.prices import prices_of
+
+DESCRIBED = 10  # words; a task that is described in fewer was thought of by many
+_EXAMPLES = re.compile(r">>>|^ *(?:for )?examples?\b", re.IGNORECASE | re.MULTILINE)
+
+if TYPE_CHECKING:
+    from understudy.evaluate.engines.local import LocalEngine
 
 
 def gather(
@@ -75,6 +95,51 @@ def gather(
         raise UserError(f"{out}: another process works in this folder; wait or use --out") from None
 
 
+def curate_alone(
+    files: Sequence[Path | str],
+    settings: CurateSettings,
+    data: Path | None,
+    out: Path,
+    seed: int,
+) -> dict[str, Any]:
+    """The curate stage alone, without a recipe; see `curate`.
+
+    Args:
+        files, settings, out, seed: as for `curate`.
+        data: folder of benchmark files to check against; None: only settings.contamination.files.
+    """
+    if data is not None and not data.is_dir():
+        raise UserError(f"{data}: no such folder; name one with the published benchmark files")
+    if settings.knowledge and not settings.knowledge.base:
+        raise UserError("curate: knowledge needs a model to ask; --set knowledge.base=FOLDER")
+    checked = settings.contamination
+    named = checked.benchmarks
+    if named is None:
+        named = EvaluateSettings().benchmarks if data else []
+    items = benchmark_items(named, data, checked.files, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            return curate(files, settings, out, seed, items, base_of(settings.knowledge))
+    except Timeout:
+        raise UserError(f"{out}: another process works in this folder; wait or use --out") from None
+
+
+def base_of(settings: KnowledgeSettings | None) -> Complete | None:
+    """The base whose knowledge is probed, loaded when it is first asked."""
+    if settings is None or settings.base is None:
+        return None
+    base = settings.base
+
+    @cache
+    def engine() -> "LocalEngine":
+        from understudy.evaluate.engines.local import LocalEngine  # with torch, which takes seconds
+
+        return LocalEngine(base)
+
+    return lambda *asked: engine().complete(*asked)
+
+
 def held_items(benchmarks: list[str], data: Path | None, seed: int) -> list[Held]:
     """The questions of benchmarks, of which no pair for training may give an answer away."""
     held = []
@@ -86,6 +151,56 @@ def held_items(benchmarks: list[str], data: Path | None, seed: int) -> list[Held
                 right = (item.options[item.right],)
                 held.append(Held(benchmark.name, item.id, item.question, right))
     return held
+
+
+def benchmark_items(
+    benchmarks: list[str], data: Path | None, files: list[str], seed: int
+) -> list[Item]:
+    """What an imitation set must not hold: items of benchmarks, and prompts that are used to judge.
+
+    Args:
+        benchmarks: their names.
+        data: folder of their published files; None takes the hub's copies.
+        files: prompt sets (see `iter_prompts`), each called by its file's name without endings.
+            Of a prompt of several messages the longest of the user's stands for it.
+        seed: as for evaluation.
+
+    Raises:
+        UserError: a file is missing or broken, or two sets have one name.
+    """
+    items = []
+    for benchmark in map(find_benchmark, dict.fromkeys(benchmarks)):
+        for item in benchmark.items(data, None, seed):
+            if isinstance(item, CodeItem):
+                # A task leaks as a program's head, or as its description alone.
+                texts = [item.prompt, *_described(item)]
+                items += [Item(benchmark.name, item.id, text) for text in texts]
+            else:
+                options = item.options if isinstance(item, ChoiceItem) else ()
+                items.append(Item(benchmark.name, item.id, item.question, options))
+    names = list(benchmarks)
+    for file in files:
+        name = Path(file).name.partition(".")[0]
+        if name in names:
+            raise UserError(f"{file}: there is another set called {name}; rename one of them")
+        names.append(name)
+        for prompt in iter_prompts(file):
+            said = [turn.content for turn in prompt.messages if turn.role == "user"]
+            items.append(Item(name, prompt.id, max(said, key=len)))
+    return items
+
+
+def _described(item: CodeItem) -> list[str]:
+    """What the docstring of a program's head says before its first example, if it says enough."""
+    try:
+        tree = ast.parse(item.prompt)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == item.entry_point:
+            text = _EXAMPLES.split(ast.get_docstring(node) or "", maxsplit=1)[0]
+            return [text] if len(text.split()) >= DESCRIBED else []
+    return []
 
 
 def follow_ups_of(named: str | None, seed: int) -> FollowUps | None:

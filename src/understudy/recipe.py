@@ -129,7 +129,7 @@ class CleanSettings(Settings):
     residue: bool = Field(True, description="texts of a site's buttons are removed")
     refusals: Literal["keep", "drop"] = "keep"
     identity: Literal["keep", "drop", "rewrite"] = Field(
-        "drop", description="answers that name their model or maker"
+        "rewrite", description="answers that name their model or maker"
     )
     name: str = Field("an AI assistant", description="what rewrite says in their place")
     languages: list[str] | None = Field(None, description="ISO 639-1 codes to keep; null: all")
@@ -233,6 +233,9 @@ class EvaluateSettings(Settings):
     data: str | None = "world"
     limit: Positive | None = Field(None, description="items a benchmark, evenly over its subjects")
     max_tokens: Positive = Field(256, description="longest generated program")
+    exclude: str | None = Field(
+        None, description="a contamination.jsonl that curate wrote; its items are left out"
+    )
 
 
 class AnswersSettings(Settings):

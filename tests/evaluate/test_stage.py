@@ -15,7 +15,7 @@ from understudy.evaluate.engines import Pick, Program, Reply
 from understudy.evaluate.engines.local import LocalEngine
 from understudy.evaluate.sandbox import Outcome
 from understudy.evaluate.stage import evaluate
-from understudy.files import read_json, read_jsonl
+from understudy.files import read_json, read_jsonl, write_jsonl
 from understudy.prompts import Prompt
 from understudy.recipe import AnswersSettings, EvaluateSettings
 from understudy.teacher.client import Answer, Cost
@@ -181,6 +181,54 @@ def test_mistakes_come_before_any_work(data: Path, tmp_path: Path) -> None:
     ]:
         with pytest.raises(UserError, match=message):
             evaluate(engine, settings, folder, tmp_path / "out", 0)
+    assert engine.asked == []
+
+
+def named(path: Path, *pairs: tuple[str, str]) -> str:
+    """A contamination.jsonl that names these items."""
+    write_jsonl(path, [{"benchmark": b, "item": i, "rule": "verbatim"} for b, i in pairs])
+    return str(path)
+
+
+def test_contaminated_items_are_left_out(data: Path, tmp_path: Path) -> None:
+    plain = EvaluateSettings(benchmarks=["mmlu", "nq"])
+    evaluate(Canned(), plain, data, tmp_path / "out", 0)
+    before = read_json(tmp_path / "out" / "scores.json")["benchmarks"]
+    assert "excluded" not in before["mmlu"]
+    pairs = [("mmlu", "abstract_algebra/1"), ("mmlu", "abstract_algebra/1"), ("nq", "nq/999")]
+    path = named(tmp_path / "contamination.jsonl", *pairs, ("other", "world_religions/1"))
+    settings = plain.model_copy(update={"exclude": path})
+    engine = Canned()
+    evaluate(engine, settings, data, tmp_path / "out", 0)
+    after = read_json(tmp_path / "out" / "scores.json")["benchmarks"]
+    assert engine.asked == ["mmlu"]  # nothing was left out of nq, which is not asked again
+    assert (after["mmlu"]["n"], after["mmlu"]["excluded"]) == (before["mmlu"]["n"] - 1, 1)
+    assert after["mmlu"]["groups"]["abstract_algebra"]["n"] == 3
+    assert (after["nq"]["n"], after["nq"]["excluded"]) == (before["nq"]["n"], 0)
+    ids = [row["id"] for row in rows(tmp_path / "out" / "items" / "mmlu.jsonl")]
+    assert len(ids) == 5
+    assert "abstract_algebra/1" not in ids
+
+
+def test_mistakes_in_what_is_to_be_left_out(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "contamination.jsonl"
+    everything = [("nq", f"nq/{number}") for number in range(1, 9)]
+    engine = Canned()
+    for content, message in [
+        (None, "contamination.jsonl: no such file"),
+        ("[1]\n", "line 1: no texts under benchmark and item"),
+        ('{"benchmark": "nq", "item": "nq/1"}\n{"benchmark": "nq", "item": 1}\n', "line 2: no"),
+        ("{", "line 1: broken JSON"),
+        (everything, "names all 5 items of nq"),
+    ]:
+        if isinstance(content, str):
+            path.write_text(content)
+        elif content:
+            named(path, *content)
+        with pytest.raises(UserError, match=message):
+            evaluate(
+                engine, EvaluateSettings(benchmarks=["nq"], exclude=str(path)), data, tmp_path, 0
+            )
     assert engine.asked == []
 
 

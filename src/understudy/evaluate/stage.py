@@ -10,7 +10,7 @@ from understudy.evaluate.benchmarks import Benchmark, find_benchmark
 from understudy.evaluate.engines import Engine
 from understudy.evaluate.sandbox import sandbox_kind
 from understudy.evaluate.score import measure
-from understudy.files import digest, read_json, write_json, write_jsonl
+from understudy.files import digest, read_json, read_jsonl, write_json, write_jsonl
 from understudy.progress import say
 from understudy.recipe import EvaluateSettings
 from understudy.teacher.client import Cost, total_cost
@@ -41,7 +41,8 @@ def evaluate(
         Facts for the manifest: scores, and the cost where the engine has one.
 
     Raises:
-        UserError: a benchmark is unknown, its files are missing or broken, or the teacher failed.
+        UserError: a benchmark is unknown, its files or the file of what to leave out are missing or
+            broken, nothing is left of a benchmark, or the teacher failed.
     """
     if data is not None and not data.is_dir():
         raise UserError(f"{data}: no such folder; name one with the published files")
@@ -49,6 +50,7 @@ def evaluate(
         raise UserError("evaluate.benchmarks: is empty; name one at least")
     chosen = [find_benchmark(name) for name in dict.fromkeys(settings.benchmarks)]
     items = {b.name: b.items(data, settings.limit, seed) for b in chosen}
+    excluded = _leave_out(items, Path(settings.exclude)) if settings.exclude else {}
     parts, not_measured = {}, {}
     for benchmark in chosen:
         if benchmark.kind == "code" and sandbox_kind() is None:
@@ -61,7 +63,10 @@ def evaluate(
     scores = {
         "model": engine.name,
         "prompting": engine.prompting,
-        "benchmarks": {name: part["score"] for name, part in parts.items()},
+        "benchmarks": {
+            name: part["score"] | ({"excluded": excluded[name]} if excluded else {})
+            for name, part in parts.items()
+        },
         "not_measured": not_measured,
     }
     write_json(out / "scores.json", scores)
@@ -70,6 +75,29 @@ def evaluate(
     if engine.spent is None:
         return facts
     return facts | {"cost": total_cost(part["cost"] for part in parts.values())}
+
+
+def _leave_out(items: dict[str, list[Any]], path: Path) -> dict[str, int]:
+    """Take the items that `path` names out of `items`; returns how many, for each benchmark."""
+    named: set[tuple[str, str]] = set()
+    for number, row in read_jsonl(path):
+        pair = (row.get("benchmark"), row.get("item")) if isinstance(row, dict) else (None, None)
+        if not all(isinstance(name, str) for name in pair):
+            raise UserError(
+                f"{path}, line {number}: no texts under benchmark and item; name a "
+                "contamination.jsonl that curate wrote"
+            )
+        named.add((str(pair[0]), str(pair[1])))
+    counts = {}
+    for name, there in items.items():
+        items[name] = [item for item in there if (name, item.id) not in named]
+        counts[name] = len(there) - len(items[name])
+        if there and not items[name]:
+            raise UserError(
+                f"{path}: names all {len(there)} items of {name}; leave {name} out of the "
+                "benchmarks, or raise the limit"
+            )
+    return counts
 
 
 def _part(

@@ -137,16 +137,20 @@ class _Planner:
         """Names of the stages that a run would skip."""
         done: set[str] = set()
         unfinished: list[Path] = []
-        for stage in self.job.stages():
+        for stage in self.job.stages(self._last_without_base()):
             inputs = stage.inputs.values()
             stale = any(path.is_relative_to(folder) for path in inputs for folder in unfinished)
             if stale or not is_complete(stage):
                 unfinished.append(stage.folder)
             else:
                 done.add(stage.name)
-            if stage.name == "curate" and not self._base_is_there():
-                break  # what follows would pretrain it
         return done
+
+    def _last_without_base(self) -> str | None:
+        """The last stage that does not have a base pretrained which is not there; None: any."""
+        if self._base_is_there():
+            return None
+        return "collect" if self.job.curation_needs_base else "curate"
 
     def _base_is_there(self) -> bool:
         kind, _, size = self.recipe.base.partition(":")
@@ -164,7 +168,8 @@ class _Planner:
         tokens = sum(step.input_tokens + step.output_tokens for step in collected)
         tokens += sum(len(t.content) for d in dialogues for t in d.turns) // CHARACTERS_A_TOKEN
         steps.append(Step("curate", f"clean and split {size} dialogues"))
-        steps.append(self._train(size, tokens))
+        mix = self.recipe.curate.mix
+        steps.append(self._train(size, min(tokens, max(mix.tokens)) if mix else tokens))
         steps += [self._evaluate(who) for who in self.job.models]
         heldout = min(round(size * self.recipe.curate.heldout), self.recipe.curate.heldout_max)
         for who in ("base", "student", "teacher"):

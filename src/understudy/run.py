@@ -27,12 +27,12 @@ from understudy.evaluate.engines.api import ApiEngine
 from understudy.evaluate.engines.local import LocalEngine
 from understudy.evaluate.stage import evaluate
 from understudy.files import write_text
-from understudy.gather import follow_ups_of, held_items
+from understudy.gather import base_of, benchmark_items, follow_ups_of, held_items
 from understudy.manifest import Stage, is_complete, run_stage
 from understudy.models import load_tokenizer
 from understudy.progress import say
 from understudy.prompts import Prompt, read_prompts
-from understudy.recipe import CollectSettings, Recipe
+from understudy.recipe import CollectSettings, CurateSettings, Recipe
 from understudy.report.stage import report
 from understudy.style.stage import style
 from understudy.teacher.client import Account, Teacher, teacher_of
@@ -246,17 +246,44 @@ class Run:
         return settings.model_copy(update={"prompts": placed(settings.prompts), "local": local})
 
     def _curate(self) -> Stage:
-        settings, folder, seed = self.recipe.curate, self.out / "curate", self.recipe.seed
+        settings, folder, seed = self.curate_settings(), self.out / "curate", self.recipe.seed
         files = [self.out / "collect" / "dialogues.jsonl"] if self.recipe.collect else []
         files += [Path(file) for file in settings.files]
+        checked, data = settings.contamination, self.benchmarks_folder()
+        named = (
+            self.recipe.evaluate.benchmarks if checked.benchmarks is None else checked.benchmarks
+        )
 
         def work() -> dict[str, Any]:
-            return curate(files, settings, folder, seed)
+            items = benchmark_items(named, data, checked.files, seed)
+            complete = base_of(settings.knowledge)
+            return curate(files, settings, folder, seed, items, complete)
 
-        key = {"curate": settings.model_dump(), "seed": seed}
-        inputs = {f"file {number}": path for number, path in enumerate(files)}
-        outputs = ("train.jsonl", "heldout.jsonl", "dropped.jsonl", "card.json")
+        unplaced = self.recipe.curate.model_dump()
+        base, inputs = self._base_key() if self.curation_needs_base else ({}, {})
+        key = {"curate": unplaced, "benchmarks": named, "seed": seed, **base}
+        inputs |= {f"file {number}": path for number, path in enumerate(files)}
+        inputs |= {name: Path(name) for name in checked.files}
+        inputs |= {"benchmarks": data} if named and data else {}
+        outputs = ("train.jsonl", "heldout.jsonl", "dropped.jsonl", "card.json", "card.md")
         return Stage("curate", folder, key, inputs, work, outputs)
+
+    @property
+    def curation_needs_base(self) -> bool:
+        """Whether the curate stage counts with the base's tokenizer or probes the base."""
+        settings = self.recipe.curate
+        counts = bool(settings.context or settings.mix) and not settings.tokenizer
+        return counts or bool(settings.knowledge and not settings.knowledge.base)
+
+    def curate_settings(self) -> CurateSettings:
+        """The settings with the base where they leave the tokenizer or the probed base to it."""
+        settings = self.recipe.curate
+        if not self.curation_needs_base:
+            return settings
+        knowledge = settings.knowledge
+        knowledge = knowledge and knowledge.model_copy(update={"base": knowledge.base or self.base})
+        tokenizer = settings.tokenizer or self.base
+        return settings.model_copy(update={"tokenizer": tokenizer, "knowledge": knowledge})
 
     def _train(self) -> Stage:
         settings, folder, seed = self.recipe.train, self.out / "train", self.recipe.seed
@@ -286,14 +313,19 @@ class Run:
     def _evaluate(self, who: str) -> Stage:
         settings, seed = self.recipe.evaluate, self.recipe.seed
         folder, data = self.out / "evaluate" / who, self.benchmarks_folder()
+        key = {"evaluate": settings.model_dump(), "seed": seed}
+        model, inputs = self._model_key(who)
+        inputs = inputs | ({"data": data} if data else {})
+        if self.recipe.curate.contamination.action == "exclude" and not settings.exclude:
+            touched = self.out / "curate" / "contamination.jsonl"
+            settings = settings.model_copy(update={"exclude": str(touched)})
+            inputs["exclude"] = touched
 
         def work() -> dict[str, Any]:
             return evaluate(self._engine(who), settings, data, folder, seed)
 
-        model, inputs = self._model_key(who)
-        key = {"evaluate": settings.model_dump(), "seed": seed, **model}
-        inputs = inputs | ({"data": data} if data else {})
-        return Stage(f"evaluate {who}", folder, key, inputs, work, ("scores.json", "items"))
+        outputs = ("scores.json", "items")
+        return Stage(f"evaluate {who}", folder, key | model, inputs, work, outputs)
 
     def _answers(self, who: str) -> Stage:
         recipe, folder = self.recipe, self.out / "answers" / who

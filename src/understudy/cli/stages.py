@@ -76,8 +76,13 @@ def collect(
 
 @app.command(rich_help_panel=STAGE)
 def curate(
-    files: Annotated[list[Path], typer.Argument(help="Data sets; formats are found by content.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Data sets or hub:NAME; formats are found by content.")
+    ],
     out: Out,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of benchmark files that the set must not hold.")
+    ] = None,
     changes: Set = [],  # noqa: B006
     seed: Seed = 0,
     as_json: Json = False,
@@ -85,14 +90,14 @@ def curate(
 ) -> None:
     """Turn raw conversations into an imitation set; nothing vanishes without a reason.
 
-    Example: understudy curate alpaca.json sharegpt.json.gz --out set
+    Example: understudy curate alpaca.json sharegpt.json.gz --out set --set duplicates.near=0.8
     """
     begin(quiet)
-    from understudy.curate.stage import curate as work
     from understudy.files import read_json
+    from understudy.gather import curate_alone
     from understudy.recipe import CurateSettings, settings_from
 
-    work(files, settings_from(CurateSettings, changes), out, seed)
+    curate_alone(files, settings_from(CurateSettings, changes), data, out, seed)
     card = read_json(out / "card.json")
     words = f"{out}: read {card['read']}, kept {card['kept']}, dropped {card['dropped'] or 'none'}"
     end(card, as_json, words)
@@ -130,6 +135,9 @@ def evaluate(
         Path | None, typer.Option(help="Folder of the files as published; else the hub's copies.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Items a benchmark.")] = None,
+    exclude: Annotated[
+        str | None, typer.Option(help="A contamination.jsonl of curate; its items are left out.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -146,12 +154,18 @@ def evaluate(
 
     names = [name.strip() for name in benchmarks.split(",") if name.strip()]
     settings = settings_from(
-        EvaluateSettings, [], benchmarks=names, data=str(data) if data else None, limit=limit
+        EvaluateSettings,
+        [],
+        benchmarks=names,
+        data=str(data) if data else None,
+        limit=limit,
+        exclude=exclude,
     )
     work(LocalEngine(model), settings, data, out, seed)
     scores = read_json(out / "scores.json")
     lines = [
         f"{name}: {s['score']:.3f} ({s['low']:.3f}–{s['high']:.3f}), n = {s['n']}, {s['metric']}"
+        + (f", {s['excluded']} excluded" if s.get("excluded") else "")
         for name, s in scores["benchmarks"].items()
     ]
     lines += [

@@ -319,7 +319,8 @@ class Run:
         if self.recipe.curate.contamination.action == "exclude" and not settings.exclude:
             touched = self.out / "curate" / "contamination.jsonl"
             settings = settings.model_copy(update={"exclude": str(touched)})
-            inputs["exclude"] = touched
+        if settings.exclude:
+            inputs["exclude"] = Path(settings.exclude)
 
         def work() -> dict[str, Any]:
             return evaluate(self._engine(who), settings, data, folder, seed)

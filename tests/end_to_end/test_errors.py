@@ -52,8 +52,9 @@ def test_broken_json_line_is_named(tmp_path: Path, understudy: Understudy) -> No
     data = tmp_path / "set.jsonl"
     good = json.dumps({"messages": [{"role": "user", "content": "a"}]})
     data.write_text(f"{good}\n{good}\n{{broken\n")
-    message = fails(understudy, "curate", data, "--out", tmp_path / "out")
-    assert "set.jsonl, line 3" in message
+    done = understudy("curate", data, "--out", tmp_path / "out")
+    assert "set.jsonl, record 3: broken JSON" in done.stderr
+    assert "'broken': 1" in done.stdout
 
 
 def test_missing_base_and_benchmarks(tmp_path: Path, understudy: Understudy) -> None:

@@ -250,7 +250,6 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, str | None]]:
 
 def _csv(pieces: Iterator[bytes], delimiter: str, member: str) -> Iterator[Row]:
     """A row for every one under the header; one that does not fit it has a fault."""
-    csv.field_size_limit(LONGEST)
     pending = 0
 
     def lines() -> Iterator[str]:
@@ -265,16 +264,21 @@ def _csv(pieces: Iterator[bytes], delimiter: str, member: str) -> Iterator[Row]:
     header: list[str] = []
     while True:
         position, pending = rows.line_num + 1, 0
+        usual = csv.field_size_limit(LONGEST)  # the process's, so only lent
         try:
-            cells = next(rows, None)
+            cells, fault, over = next(rows, None), "", False
         except csv.Error as error:
-            yield Row(position, member, fault=f"broken CSV ({error})")
-            continue
+            cells, fault, over = None, f"broken CSV ({error})", False
         except BrokenError as error:
-            yield Row(position, member, fault=str(error))
+            cells, fault, over = None, str(error), True
+        finally:
+            csv.field_size_limit(usual)
+        if fault:
+            yield Row(position, member, fault=fault)
+        if over or (cells is None and not fault):
             return
         if cells is None:
-            return
+            continue
         if not header:
             header = [name.strip() for name in cells]
         elif cells:

@@ -29,6 +29,8 @@ class Tally:
             {"file": name, "read": 0, "kept": 0, "formats": Counter()} for name in sources
         ]
 
+        self.first_broken: tuple[str, int, str] | None = None  # file, record, detail
+
     def count(self, header: Header, reason: str | None) -> None:
         """Count a unit; `reason` is None where it is kept."""
         source = self.sources[header["file"]]
@@ -36,6 +38,8 @@ class Tally:
         source["formats"][header["format"] or "unknown"] += 1
         if reason is not None:
             self.dropped[reason] += 1
+            if reason == "broken" and self.first_broken is None:
+                self.first_broken = source["file"], header["position"], header["detail"]
             return
         source["kept"] += 1
         self.edits.update(header["edits"])

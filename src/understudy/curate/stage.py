@@ -91,6 +91,10 @@ def curate(
     except UserError:
         segments.remove()
         raise
+    if tally.first_broken:
+        name, record, detail = tally.first_broken
+        more = f", one of {tally.dropped['broken']} such records" * (tally.dropped["broken"] > 1)
+        say(f"{name}, record {record}: {detail}{more}; mend it, or leave it in dropped.jsonl")
     counts = tally.facts() | {name: int((side == to).sum()) for name, to in SIDES.items()}
     measured = {
         "duplicates": _duplicates(settings.duplicates, tally),

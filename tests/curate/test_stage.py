@@ -158,6 +158,14 @@ def test_broken_lines_are_dropped_and_missing_files_told(tmp_path: Path, files: 
     assert not (tmp_path / "new").exists()
 
 
+def test_an_empty_set_gives_an_empty_set(tmp_path: Path) -> None:
+    (tmp_path / "none.json").write_text("[]")
+    settings = CurateSettings.model_validate({"duplicates": {"near": 0.8}})
+    counts = curate([tmp_path / "none.json"], settings, tmp_path / "out", 0)
+    assert (counts["read"], counts["kept"], counts["dropped"]) == (0, 0, {})
+    assert (tmp_path / "out" / "train.jsonl").read_text() == ""
+
+
 # Large sets: segments, workers, taking up again
 
 

@@ -29,8 +29,11 @@ class Table:
         self.segments, self.count = segments, count
         parts = [segments.columns(number) for number in range(count)]
         self.starts = np.cumsum([0, *(len(part["fit"]) for part in parts)])
+        nothing = {name: np.empty(0, kind) for name, kind in COLUMNS.items()}
+        nothing["key"] = np.empty((0, 2), dtype=np.uint64)
         self.column = {
-            name: np.concatenate([part[name] for part in parts]) for name in (*COLUMNS, "key")
+            name: np.concatenate([none, *(part[name] for part in parts)])
+            for name, none in nothing.items()
         }
         self.alive = self.column["fit"].copy()
         self.reason = np.zeros(len(self), dtype=np.uint8)

@@ -28,6 +28,7 @@ more; and where chains are entangled enough to change after `PASSES` looks, some
 near to each other. In each case a text is kept that might have been dropped.
 """
 
+import mmap
 from collections.abc import Callable
 
 import numpy as np
@@ -172,6 +173,7 @@ class _Search:
             part = keys[first : first + ROWS]
             for column in self.signatures[first : first + ROWS, band].T:
                 part[:] = mix(part + column + np.uint64(1))
+            let_go(self.signatures)
         return keys
 
     def _compare(self, worse: np.ndarray, better: np.ndarray) -> np.ndarray:
@@ -202,6 +204,7 @@ class _Search:
             part = slice(first, first + ROWS)
             one, other = (self.signatures[self.order[side[part]]] for side in (some, others))
             found[part] = np.count_nonzero(one == other, axis=1)
+        let_go(self.signatures)
         return found
 
     def _likeness(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -213,6 +216,13 @@ class _Search:
             sets = shingles(words(self.texts(self.order[needed])))
             found[part] = jaccard(sets, *places.reshape(2, -1))
         return found
+
+
+def let_go(array: np.ndarray) -> None:
+    """Hold no more in memory of a mapped file; what is needed again is read again."""
+    mapping = getattr(array, "_mmap", None)
+    if mapping is not None and hasattr(mapping, "madvise"):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def jaccard(sets: Shingles, some: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -243,6 +253,8 @@ def _distinct(sets: Shingles, texts: np.ndarray, kept: np.uint64) -> np.ndarray:
 
 def _with_words(signatures: np.ndarray) -> np.ndarray:
     """Which signatures are of texts with words."""
-    parts = range(0, len(signatures), ROWS)
-    some = [(signatures[first : first + ROWS] != EMPTY).any(axis=1) for first in parts]
-    return np.concatenate([np.empty(0, dtype=bool), *some])
+    found = np.empty(len(signatures), dtype=bool)
+    for first in range(0, len(signatures), ROWS):
+        found[first : first + ROWS] = (signatures[first : first + ROWS] != EMPTY).any(axis=1)
+        let_go(signatures)
+    return found

@@ -9,7 +9,7 @@ offset finds them.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,9 +97,10 @@ class Segments:
             for header in file:
                 yield json.loads(header), next(file).rstrip(b"\n")
 
-    def columns(self, number: int) -> dict[str, np.ndarray]:
+    def columns(self, number: int, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """Some of a segment's columns; the others are not read."""
         with np.load(self._path(number, "npz")) as found:
-            return dict(found)
+            return {name: found[name] for name in names}
 
     def at(self, number: int, offsets: Sequence[int]) -> Iterator[tuple[Header, Any]]:
         """Header and content of the units at these offsets of a segment, in their order."""

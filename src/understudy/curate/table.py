@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from understudy.curate.near import let_go
 from understudy.curate.segments import COLUMNS, Header, Segments, id_hash
 from understudy.dialogue import Dialogue
 
@@ -27,10 +28,10 @@ class Table:
 
     def __init__(self, segments: Segments, count: int) -> None:
         self.segments, self.count = segments, count
-        parts = [segments.columns(number) for number in range(count)]
-        self.starts = np.cumsum([0, *(len(part["fit"]) for part in parts)])
         nothing = {name: np.empty(0, kind) for name, kind in COLUMNS.items()}
         nothing["key"] = np.empty((0, 2), dtype=np.uint64)
+        parts = [segments.columns(number, nothing) for number in range(count)]
+        self.starts = np.cumsum([0, *(len(part["fit"]) for part in parts)])
         self.column = {
             name: np.concatenate([none, *(part[name] for part in parts)])
             for name, none in nothing.items()
@@ -94,12 +95,13 @@ class Table:
             first, last = np.searchsorted(rows, self.starts[number : number + 2])
             if first == last:
                 continue
-            part = self.segments.columns(number)["signature"]
+            part = self.segments.columns(number, ["signature"])["signature"]
             if found is None:
                 shape = (len(rows), part.shape[1])
                 found = np.lib.format.open_memmap(path, "w+", part.dtype, shape)
             found[at : at + last - first] = part[rows[first:last] - self.starts[number]]
             at += last - first
+            let_go(found)
         return np.empty((0, 1), dtype=np.uint32) if found is None else found
 
     def units(self, rows: np.ndarray) -> Iterator[tuple[Header, Any]]:

@@ -14,8 +14,11 @@ import zstandard
 from curate.samples import SAMPLES, discord
 from curate.test_records import csv_text, parquet, zipped
 from understudy.curate.readers import Record, read_file, read_row, rows
+from understudy.curate.stage import curate
 from understudy.dialogue import Dialogue
 from understudy.errors import UserError
+from understudy.files import read_jsonl
+from understudy.recipe import CurateSettings
 
 BATCH = 20  # records a file
 FILES, SLOW_FILES = 100, 1000  # 2,000 records, and 20,000 with --slow
@@ -181,6 +184,23 @@ def test_nothing_crashes_and_nothing_is_lost(
         except Exception as error:
             raise AssertionError(f"seed {seed}") from error
     assert count == files * BATCH
+
+
+def test_the_whole_stage_accounts_for_mutated_records(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    count = 20_000 if request.config.getoption("--slow") else 600
+    chance = random.Random(7)
+    # Rows of a tree become one record, so they would not count as they are.
+    pool = [r for name, sample in SAMPLES.items() if "tree" not in name for r in sample.records]
+    drawn = [chance.choice(pool) for _ in range(count)]
+    found = [mutated(record, chance) if chance.random() < 0.67 else record for record in drawn]
+    (tmp_path / "data").write_bytes(lines(found))
+    counts = curate([tmp_path / "data"], CurateSettings(), tmp_path / "out", 0)
+    dropped = [row for _, row in read_jsonl(tmp_path / "out" / "dropped.jsonl")]
+    assert counts["read"] == len(found) == counts["kept"] + len(dropped)
+    assert counts["kept"] > 0
+    assert {row["record"] for row in dropped} <= set(range(1, len(found) + 1))
 
 
 def test_a_cut_packed_file_gives_all_before_the_cut(tmp_path: Path) -> None:

@@ -103,10 +103,10 @@ def curate(
         "mix": mixed,
         "knowledge": known,
     }
+    _close(counts | measured, settings, out, seed)
     if known:
         os.replace(out / WORK / KNOWLEDGE, out / KNOWLEDGE)
     segments.remove()
-    _close(counts | measured, settings, out, seed)
     return {name: counts[name] for name in COUNTS}
 
 

@@ -103,6 +103,7 @@ def curate(
         "mix": mixed,
         "knowledge": known,
     }
+    del table, side, subsets  # what is measured now takes memory of its own
     _close(counts | measured, settings, out, seed)
     if known:
         os.replace(out / WORK / KNOWLEDGE, out / KNOWLEDGE)

@@ -6,7 +6,8 @@ recipe; `gather` and `curate_alone` do it for a stage alone.
 
 import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,18 +82,14 @@ def gather(
         prompts = PromptFile(settings.prompts, settings.column, n)
     name = out.absolute().name
     account = Account(teacher_of(teacher), ledger or out / "ledger.sqlite", name, budget)
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            if prompts:
-                asked, prices = requests(settings, prompts, seed), prices_of(teacher)[1]
-                found = estimate(account, asked, teacher.tokenizer, prices, settings.batch)
-                agreed(found.words())
-            items = held_items(*held, seed) if held else []
-            follow_ups = follow_ups_of(settings.follow_ups, seed)
-            return collect(settings, prompts, account, out, seed, items, follow_ups)
-    except Timeout:
-        raise UserError(f"{out}: another process works in this folder; wait or use --out") from None
+    with alone_in(out):
+        if prompts:
+            asked, prices = requests(settings, prompts, seed), prices_of(teacher)[1]
+            found = estimate(account, asked, teacher.tokenizer, prices, settings.batch)
+            agreed(found.words())
+        items = held_items(*held, seed) if held else []
+        follow_ups = follow_ups_of(settings.follow_ups, seed)
+        return collect(settings, prompts, account, out, seed, items, follow_ups)
 
 
 def curate_alone(
@@ -117,12 +114,23 @@ def curate_alone(
     if named is None:
         named = EvaluateSettings().benchmarks if data else []
     items = benchmark_items(named, data, checked.files, seed)
+    with alone_in(out):
+        return curate(files, settings, out, seed, items, base_of(settings.knowledge))
+
+
+@contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Make a folder and keep other processes of ours out of it."""
     out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock", timeout=0)
     try:
-        with FileLock(out / ".lock", timeout=0):
-            return curate(files, settings, out, seed, items, base_of(settings.knowledge))
+        lock.acquire()
     except Timeout:
         raise UserError(f"{out}: another process works in this folder; wait or use --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def base_of(settings: KnowledgeSettings | None) -> Complete | None:

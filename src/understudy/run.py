@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from understudy.collect.dialogues import PromptFile
 from understudy.collect.follow_ups import TEACHER
@@ -27,7 +26,7 @@ from understudy.evaluate.engines.api import ApiEngine
 from understudy.evaluate.engines.local import LocalEngine
 from understudy.evaluate.stage import evaluate
 from understudy.files import write_text
-from understudy.gather import base_of, benchmark_items, follow_ups_of, held_items
+from understudy.gather import alone_in, base_of, benchmark_items, follow_ups_of, held_items
 from understudy.manifest import Stage, is_complete, run_stage
 from understudy.models import load_tokenizer
 from understudy.progress import say
@@ -391,16 +390,12 @@ def run(recipe: Recipe, out: Path, until: str | None = None) -> Path:
     """
     if until is not None and until not in STAGES:
         raise UserError(f"--until {until}: no such stage; choose from {', '.join(STAGES)}")
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out / ".lock", timeout=0), ExitStack() as resources:
-            job = Run(recipe, out, resources)
-            job.check()
-            write_text(out / "recipe.yaml", as_yaml(recipe))
-            for stage in job.stages(until):
-                _run_and_say(stage)
-    except Timeout:
-        raise UserError(f"{out}: another process works in this folder; wait or use --out") from None
+    with alone_in(out), ExitStack() as resources:
+        job = Run(recipe, out, resources)
+        job.check()
+        write_text(out / "recipe.yaml", as_yaml(recipe))
+        for stage in job.stages(until):
+            _run_and_say(stage)
     return out
 
 

@@ -28,7 +28,6 @@ class Tally:
         self.sources: list[dict[str, Any]] = [
             {"file": name, "read": 0, "kept": 0, "formats": Counter()} for name in sources
         ]
-
         self.first_broken: tuple[str, int, str] | None = None  # file, record, detail
 
     def count(self, header: Header, reason: str | None) -> None:

@@ -13,6 +13,7 @@ from understudy.curate.containers import parts
 from understudy.curate.joins import joined
 from understudy.curate.row import Row
 from understudy.dialogue import Dialogue, Role, Turn
+from understudy.prompts import HUB
 
 LONGEST_NAME = 1000  # characters of ids, models and licences; a longer one names nothing
 TEACHERS = ("teacher", "model", "generator")
@@ -31,6 +32,11 @@ def rows(source: Path | str) -> Iterator[Row]:
     """
     for part in parts(source):
         yield from joined(part)
+
+
+def name_of(source: Path | str) -> str:
+    """What a data set is called: its file's name, or hub:NAME as it is."""
+    return str(source) if str(source).startswith(HUB) else Path(source).name
 
 
 class UnreadableError(Exception):

@@ -27,7 +27,7 @@ from understudy.curate.near import near_duplicates
 from understudy.curate.outputs import write_outputs
 from understudy.curate.prepare import Numbered, Preparer, prepare, segmented
 from understudy.curate.readers import TERMS
-from understudy.curate.records import rows
+from understudy.curate.records import name_of, rows
 from understudy.curate.segments import Segments
 from understudy.curate.split import heldout_prompts, scrambled
 from understudy.curate.table import Table
@@ -123,7 +123,7 @@ def _names(files: Sequence[Path | str]) -> list[str]:
     for file in files:
         if not str(file).startswith(HUB) and not Path(file).exists():
             raise UserError(f"{file}: no such file; check the path")
-    names = [str(file) if str(file).startswith(HUB) else Path(file).name for file in files]
+    names = [name_of(file) for file in files]
     shared = Counter(names)
     return [name if shared[name] == 1 else str(f) for f, name in zip(files, names, strict=True)]
 
@@ -145,8 +145,7 @@ def _prepare(
     segments: Segments,
 ) -> int:
     """Prepare all segments; returns how many there are."""
-    names = [str(f) if str(f).startswith(HUB) else Path(f).name for f in files]
-    preparer = Preparer(names, settings, items, segments)
+    preparer = Preparer([name_of(file) for file in files], settings, items, segments)
     count = read = 0
     with progress("curate (files)", len(files)) as task:
 

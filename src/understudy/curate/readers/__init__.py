@@ -28,10 +28,9 @@ from understudy.curate.readers import (
     table,
     webgpt,
 )
-from understudy.curate.records import Context, UnreadableError, name, rows
+from understudy.curate.records import Context, UnreadableError, name, name_of, rows
 from understudy.curate.row import BrokenError, Row, content, shown
 from understudy.dialogue import Dialogue, record_digest
-from understudy.prompts import HUB
 
 
 class Reader(Protocol):
@@ -101,7 +100,7 @@ def read_file(source: Path | str) -> Iterator[Record]:
     Raises:
         UserError: the source is missing or no data set.
     """
-    called = str(source) if str(source).startswith(HUB) else Path(source).name
+    called = name_of(source)
     return (read_row(row, called) for row in rows(source))
 
 

@@ -20,7 +20,7 @@ from understudy.dialogue import Dialogue
 from understudy.evaluate.benchmarks import find_benchmark
 from understudy.manifest import MANIFEST, is_complete, run_stage
 from understudy.models import loading
-from understudy.prompts import read_prompts
+from understudy.prompts import HUB, read_prompts
 from understudy.recipe import CollectSettings, Recipe
 from understudy.run import Run
 from understudy.teacher.prices import prices_of
@@ -228,7 +228,9 @@ class _Planner:
         return Step("collect", f"answers to {what}", calls, asked, answers, done=done)
 
     def _files(self) -> list[Dialogue]:
-        records = (record for file in self.recipe.curate.files for record in read_file(Path(file)))
+        """The dialogues that are at hand; what the hub has is not fetched for a plan."""
+        local = (file for file in self.recipe.curate.files if not file.startswith(HUB))
+        records = (record for file in local for record in read_file(Path(file)))
         return [record.dialogue for record in records if record.dialogue]
 
     def _train(self, dialogues: int, tokens: int) -> Step:

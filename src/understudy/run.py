@@ -35,7 +35,7 @@ from understudy.recipe import CollectSettings, CurateSettings, Recipe
 from understudy.report.stage import report
 from understudy.style.stage import style
 from understudy.teacher.client import Account, Teacher, teacher_of
-from understudy.train.stage import train
+from understudy.train.stage import HARMLESS, train
 from understudy.world.bases import base_dir, cache_root
 from understudy.world.benchmarks import write_benchmarks
 from understudy.world.encyclopedia import World
@@ -93,10 +93,9 @@ class Run:
         self.benchmarks_folder()
         for name in recipe.evaluate.benchmarks:
             find_benchmark(name)
-        named = [*self._collect_files(), recipe.answers.prompts]
-        named = [name for name in named if name != "heldout" and not name.startswith(OF_ITSELF)]
-        for file in (*recipe.curate.files, *named):
-            if not Path(file).exists():
+        named = [*recipe.curate.files, *self._collect_files(), recipe.answers.prompts]
+        for file in named:
+            if file != "heldout" and not file.startswith(OF_ITSELF) and not Path(file).exists():
                 raise UserError(f"{file}: no such file; check the path in the recipe")
         if recipe.teacher and recipe.teacher.base_url != "world":
             teacher_of(recipe.teacher)
@@ -246,8 +245,8 @@ class Run:
 
     def _curate(self) -> Stage:
         settings, folder, seed = self.curate_settings(), self.out / "curate", self.recipe.seed
-        files = [self.out / "collect" / "dialogues.jsonl"] if self.recipe.collect else []
-        files += [Path(file) for file in settings.files]
+        own = [str(self.out / "collect" / "dialogues.jsonl")] if self.recipe.collect else []
+        files = [*own, *settings.files]
         checked, data = settings.contamination, self.benchmarks_folder()
         named = (
             self.recipe.evaluate.benchmarks if checked.benchmarks is None else checked.benchmarks
@@ -261,7 +260,8 @@ class Run:
         unplaced = self.recipe.curate.model_dump()
         base, inputs = self._base_key() if self.curation_needs_base else ({}, {})
         key = {"curate": unplaced, "benchmarks": named, "seed": seed, **base}
-        inputs |= {f"file {number}": path for number, path in enumerate(files)}
+        local = [file for file in files if not file.startswith(OF_ITSELF)]
+        inputs |= {f"file {number}": Path(file) for number, file in enumerate(local)}
         inputs |= {name: Path(name) for name in checked.files}
         inputs |= {"benchmarks": data} if named and data else {}
         outputs = ("train.jsonl", "heldout.jsonl", "dropped.jsonl", "card.json", "card.md")
@@ -290,10 +290,9 @@ class Run:
         data, heldout = (self.out / "curate" / f"{name}.jsonl" for name in ("train", "heldout"))
 
         def work() -> dict[str, Any]:
-            return train(self.base, data, heldout, settings, folder, seed)
+            return train(self.base, data, heldout, settings, folder, seed, str(self.ledger))
 
-        exclude = {"checkpoint_every_s"}
-        key = {"train": settings.model_dump(exclude=exclude), "seed": seed, **base}
+        key = {"train": settings.model_dump(exclude=HARMLESS), "seed": seed, **base}
         inputs = inputs | {"train": data, "heldout": heldout}
         return Stage("train", folder, key, inputs, work, ("model", "log.jsonl"))
 

@@ -13,12 +13,21 @@ Role = Literal["system", "user", "assistant"]
 
 
 class Turn(BaseModel):
-    """What one side said, once."""
+    """What one side said, once.
+
+    `input` is the end of `content` where a record keeps an instruction and its input apart.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     role: Role
     content: str
+    input: str | None = None
+
+    def saying(self, text: str) -> "Turn":
+        """The same turn with another text; `input` stays if that still ends in it."""
+        kept = self.input if self.input and text.endswith(self.input) else None
+        return Turn(role=self.role, content=text, input=kept)
 
 
 class Dialogue(BaseModel):
@@ -51,6 +60,10 @@ class Dialogue(BaseModel):
     def messages(self) -> list[dict[str, str]]:
         """The turns as chat messages, the form that templates and APIs take."""
         return [{"role": turn.role, "content": turn.content} for turn in self.turns]
+
+    def messages_with_inputs(self) -> list[dict[str, str]]:
+        """The same, with `input` where a turn has one, for templates that show it apart."""
+        return [turn.model_dump(exclude_none=True) for turn in self.turns]
 
 
 def record_digest(record: Any) -> str:

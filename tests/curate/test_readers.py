@@ -202,6 +202,15 @@ def test_other_forms_carry_it_too(tmp_path: Path, dialogue: Dialogue) -> None:
     assert [record.dialogue for record in read(tmp_path, *forms)] == [dialogue] * 3
 
 
+def test_an_input_is_kept_apart_as_the_end_of_its_turn(tmp_path: Path) -> None:
+    given = {"instruction": "Translate.", "input": "casa", "output": "house"}
+    (record,) = read(tmp_path, given)
+    turn = record.dialogue.turns[0]
+    assert (turn.content, turn.input) == ("Translate.\n\ncasa", "casa")
+    assert turn.saying("Please translate.\n\ncasa").input == "casa"
+    assert turn.saying("Translate.\n\nhouse").input is None
+
+
 def test_an_id_that_is_none_gives_way_to_the_place(tmp_path: Path) -> None:
     record = {"prompt": "a", "response": "b"}
     for id in (None, "", True, 1.5, [1], "x" * 2000):

@@ -153,7 +153,7 @@ def _blocks(path: Path, schema: Any) -> Iterator[Any]:
     rows: list[dict[str, Any]] = []
     characters = 0
     for dialogue in read_dialogues(path):
-        rows.append(dialogue.model_dump())
+        rows.append(dialogue.model_dump(exclude={"turns": {"__all__": {"input"}}}))
         characters += sum(len(turn.content) for turn in dialogue.turns)
         if len(rows) == BLOCK_ROWS or characters >= BLOCK_CHARACTERS:
             yield pa.RecordBatch.from_pylist(rows, schema)

@@ -75,6 +75,7 @@ class Context:
         turns: Iterable[tuple[Role, str]],
         teacher: str | None = None,
         id: Any = None,
+        extra: str = "",
     ) -> Dialogue:
         """A dialogue with the provenance that the record states itself, or else its place.
 
@@ -82,10 +83,14 @@ class Context:
             turns: roles and texts.
             teacher: where the format tells it.
             id: the record's, where it is not under "id".
+            extra: what the first turn's text ends with, where the record keeps it apart.
         """
+        said = [Turn(role=role, content=content) for role, content in turns]
+        if extra.strip():
+            said[0] = said[0].model_copy(update={"input": extra})
         return Dialogue(
             id=name(id) or self.id_for(record),
-            turns=[Turn(role=role, content=content) for role, content in turns],
+            turns=said,
             source=self.source,
             teacher=teacher or first_name(record, TEACHERS),
             licence=first_name(record, LICENCES) or self.licence,

@@ -20,7 +20,7 @@ from understudy.curate.clean.private import masked
 from understudy.curate.clean.refusals import refusal
 from understudy.curate.clean.residue import without_residue
 from understudy.curate.clean.roles import fault, trim
-from understudy.dialogue import Dialogue, Turn
+from understudy.dialogue import Dialogue
 from understudy.recipe import CleanSettings
 
 __all__ = ["Cleaned", "Cleaner", "fault", "trim"]
@@ -144,9 +144,7 @@ def _with_texts(dialogue: Dialogue, texts: list[str]) -> Dialogue:
     """The dialogue with these texts in its turns; itself where they are its own."""
     if texts == _texts(dialogue):
         return dialogue
-    turns = [
-        Turn(role=turn.role, content=text) for turn, text in zip(dialogue.turns, texts, strict=True)
-    ]
+    turns = [turn.saying(text) for turn, text in zip(dialogue.turns, texts, strict=True)]
     return dialogue.model_copy(update={"turns": turns})
 
 

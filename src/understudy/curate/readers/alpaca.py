@@ -23,4 +23,4 @@ def read(record: dict[str, Any], context: Context) -> Dialogue:
     extra = text_at(record, "input") if record.get("input") is not None else ""
     prompt = with_input(text_at(record, "instruction"), extra)
     answer = text_at(record, "response" if "response" in record else "output")
-    return context.dialogue(record, pair(prompt, answer))
+    return context.dialogue(record, pair(prompt, answer), extra=extra)

@@ -19,4 +19,4 @@ def read(record: dict[str, Any], context: Context) -> Dialogue:
     """The dialogue of one question, with the context after it, and one answer."""
     extra = text_at(record, "context") if record["context"] is not None else ""
     prompt = with_input(text_at(record, "instruction"), extra)
-    return context.dialogue(record, pair(prompt, text_at(record, "response")))
+    return context.dialogue(record, pair(prompt, text_at(record, "response")), extra=extra)

@@ -38,4 +38,4 @@ def read(record: dict[str, Any], context: Context) -> Dialogue:
         case, answer = instances[0], "output"
     extra = text_at(case, "input") if case.get("input") is not None else ""
     turns = pair(with_input(instruction, extra), text_at(case, answer))
-    return context.dialogue(record, turns)
+    return context.dialogue(record, turns, extra=extra)

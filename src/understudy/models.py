@@ -1,21 +1,30 @@
 """Loading causal language models and their tokenizers, with errors that a user can mend."""
 
+import logging
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from understudy.errors import UserError
 
+# On import, bitsandbytes says on a CPU that it lacks a kernel that only inference uses.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+ADAPTER = "adapter_config.json"  # in a directory of LoRA factors; names their base
 _OUT_OF_MEMORY = re.compile("out of memory|can't allocate|bad alloc", re.IGNORECASE)
 
 
@@ -52,7 +61,69 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(model)
 
 
+def load_config(model: str) -> PreTrainedConfig:
+    """The shape of a model directory or hub name; of LoRA factors, their base's."""
+    with loading(model):
+        if (Path(model) / ADAPTER).exists():
+            return AutoConfig.from_pretrained(_factors_config(model).base_model_name_or_path)
+        return AutoConfig.from_pretrained(model)
+
+
 def load_model(model: str, **options: Any) -> PreTrainedModel:
-    """The fp32 weights of a model directory or hub name, ready for evaluation."""
+    """The fp32 weights of a model directory or hub name, ready for evaluation.
+
+    A directory of LoRA factors gives their base with the factors merged in.
+    """
+    if (Path(model) / ADAPTER).exists():
+        return _load_adapter(model, **options)
     with loading(model):
         return AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, **options).eval()
+
+
+def _load_adapter(folder: str, **options: Any) -> PreTrainedModel:
+    with loading(folder):
+        base = str(_factors_config(folder).base_model_name_or_path)
+    plain = load_model(base, **options)
+    tokenizer = load_tokenizer(folder)
+    make_room(plain, len(tokenizer))
+    end_with(plain, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    try:
+        with peft_quiet():
+            model = peft_package().PeftModel.from_pretrained(plain, folder)
+    except (RuntimeError, ValueError, IndexError, OSError) as error:
+        raise UserError(
+            f"{folder}: the factors do not fit {base}, which its {ADAPTER} names as their base; "
+            "restore that base"
+        ) from error
+    return model.merge_and_unload().eval()
+
+
+def _factors_config(folder: str) -> Any:
+    return peft_package().LoraConfig.from_pretrained(folder)
+
+
+def make_room(model: PreTrainedModel, tokens: int) -> None:
+    """Give the embeddings and the head rows for at least so many tokens."""
+    if tokens > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(tokens, mean_resizing=False)
+
+
+def end_with(model: PreTrainedModel, end: Any, padding: int | None) -> None:
+    """Set the tokens that end and fill up what the model writes."""
+    for config in (model.config, model.generation_config):
+        config.eos_token_id, config.pad_token_id = end, padding
+
+
+@contextmanager
+def peft_quiet() -> Iterator[None]:
+    """Without peft's warnings on what it mends itself (layers stored transposed, as GPT-2's)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def peft_package() -> ModuleType:
+    """peft, which takes seconds to import: for those alone who train or load factors."""
+    import peft
+
+    return peft

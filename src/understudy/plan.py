@@ -12,14 +12,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from understudy.collect.dialogues import PromptFile
 from understudy.curate.readers import read_file
 from understudy.dialogue import Dialogue
 from understudy.evaluate.benchmarks import find_benchmark
 from understudy.manifest import MANIFEST, is_complete, run_stage
-from understudy.models import loading
+from understudy.models import load_config, loading
 from understudy.prompts import HUB, read_prompts
 from understudy.recipe import CollectSettings, Recipe
 from understudy.run import Run
@@ -303,8 +303,7 @@ def _parameters(base: str) -> int:
     kind, _, size = base.partition(":")
     if kind == "world":
         return count_parameters(size)
-    with loading(base):
-        config = AutoConfig.from_pretrained(base)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+    config = load_config(base)
+    with loading(base), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
     return sum(parameter.numel() for parameter in model.parameters())

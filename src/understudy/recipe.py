@@ -209,21 +209,79 @@ class CurateSettings(Settings):
     )
 
 
-class TrainSettings(Settings):
-    """Full fine-tuning with the loss on the assistant's tokens only."""
+class LoraSettings(Settings):
+    """Train low-rank factors beside frozen weights (LoRA; over a 4-bit base, QLoRA)."""
 
-    template: Literal["markers", "alpaca", "vicuna", "own"] = "markers"
+    rank: Positive = 16
+    alpha: float = Field(32, gt=0, description="the factors' product is scaled by alpha / rank")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: list[str] | None = Field(
+        None, description="names of linear layers; null: all but the head"
+    )
+    quantize: bool = Field(False, description="hold the base in 4 bits (NF4); needs bitsandbytes")
+    merge: bool = Field(True, description="write a plain model; false: the factors alone")
+
+
+class DistilSettings(Settings):
+    """Learn the teacher's distributions beside its text."""
+
+    teacher: str = Field(
+        "ledger", description="ledger: its top_logprobs; else a model directory or hub name"
+    )
+    divergence: Literal["forward", "reverse", "js"] = Field(
+        "forward", description="KL(teacher, student), KL(student, teacher) or their mixture's"
+    )
+    temperature: float = Field(1.0, gt=0)
+    weight: Fraction = Field(0.5, description="of the divergence; the rest is cross-entropy's")
+    on_policy: Fraction = Field(
+        0.0, description="share of steps on the student's own answers; needs a teacher model"
+    )
+    max_tokens: Positive = Field(128, description="of the student's own answers")
+
+
+class TrainSettings(Settings):
+    """Fine-tuning with the loss on the assistant's tokens only."""
+
+    template: Literal["markers", "alpaca", "vicuna", "koala", "gpt4all", "own"] = "markers"
     context: Positive = 512
     packing: bool = True
     epochs: float = Field(1.0, gt=0)
     batch_tokens: Positive = Field(4096, description="tokens an optimizer step, about")
+    batch_dialogues: Positive | None = Field(
+        None, description="dialogues an optimizer step, about; instead of batch_tokens"
+    )
     micro_batch_tokens: Positive = Field(4096, description="tokens a forward pass, at most")
+    optimizer: Literal["adamw", "scaled_adamw"] = Field(
+        "adamw", description="scaled_adamw: steps in proportion to each matrix's size"
+    )
     learning_rate: float = Field(2e-4, gt=0)
-    warmup: Fraction = 0.03
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="after the warm-up"
+    )
+    warmup: Fraction = Field(0.03, description="share of the steps")
+    warmup_steps: Positive | None = Field(None, description="instead of warmup")
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(1.0, gt=0)
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations twice and hold few"
+    )
+    compile: bool = Field(False, description="torch.compile")
+    lora: LoraSettings | None = None
+    distil: DistilSettings | None = None
+    evaluations: Positive = Field(5, description="times the held-out loss is taken")
+    select: Literal["last", "best"] = Field(
+        "last", description="which weights become the student; best: of least held-out loss"
+    )
+    patience: Positive | None = Field(
+        None, description="stop after as many held-out losses without a new best"
+    )
+    spike: float | None = Field(
+        3.0, gt=0, description="stop where the loss is so many nats above its recent median"
+    )
+    trackers: list[Literal["wandb", "trackio"]] = Field([], description="beside TensorBoard")
     checkpoint_every_s: float = Field(20.0, gt=0)
+    checkpoints: Positive = Field(1, description="how many of the latest are kept")
 
 
 class EvaluateSettings(Settings):
@@ -319,6 +377,13 @@ def _check_together(name: str, recipe: Recipe) -> None:
     if recipe.ledger and re.search(r"://[^/@]*:[^/@]*@|passw", recipe.ledger):
         raise UserError(
             f"{name}: ledger: the address holds a password; put it into PGPASSWORD or ~/.pgpass"
+        )
+    distil = recipe.train.distil
+    told = recipe.collect and recipe.collect.top_logprobs
+    if distil and distil.teacher == "ledger" and not told:
+        raise UserError(
+            f"{name}: train.distil learns from the ledger's log-probabilities; set "
+            "collect.top_logprobs, or name a model under train.distil.teacher"
         )
     if recipe.collect:
         check_collect(name, recipe.collect)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,18 +12,19 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from train.tiny_models import TOKENIZERS, build_model
-from understudy.dialogue import Dialogue, Turn, write_dialogues
+from train.bases import make_base, make_data, rows_of, same, settings, weights
 from understudy.errors import UserError
-from understudy.recipe import TrainSettings
-from understudy.train import loop
-from understudy.train.checkpoint import Checkpoints, read_log
-from understudy.train.stage import plan_train, train
+from understudy.train import loop, speed
+from understudy.train.stage import plan_train, save_checkpoint_as_model, train
+from understudy.train.watch import Guard, read_log
 
-WORDS = ["the", "keeper", "of", "a", "lamp", "writes", "letters", "to", "the", "baker"]
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "matmul_flops", lambda *_: 1e12)
 
 
 @pytest.fixture
@@ -30,44 +32,9 @@ def base(tmp_path: Path, architecture: str) -> str:
     return make_base(tmp_path, architecture)
 
 
-def make_base(folder: Path, architecture: str) -> str:
-    path = folder / f"base-{architecture}"
-    tokenizer = TOKENIZERS[architecture]()
-    build_model(architecture, len(tokenizer)).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return str(path)
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    path = tmp_path / "train.jsonl"
-    dialogues = []
-    for i in range(40):
-        question = Turn(role="user", content=" ".join(WORDS[i % 5 : i % 5 + 3]))
-        answer = Turn(role="assistant", content=" ".join(WORDS[: 1 + 2 * (i % 5)]))
-        dialogues.append(Dialogue(id=str(i), turns=[question, answer], source="test"))
-    write_dialogues(path, dialogues)
-    return path
-
-
-def settings(**changes: Any) -> TrainSettings:
-    given = {
-        "context": 64,
-        "epochs": 2,
-        "batch_tokens": 256,
-        "micro_batch_tokens": 128,
-        "learning_rate": 1e-2,
-        "dtype": "fp32",
-    }
-    return TrainSettings.model_validate(given | changes)
-
-
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "model" / "model.safetensors")
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+    return make_data(tmp_path / "train.jsonl")
 
 
 def test_the_student_loads_in_plain_transformers_and_stops(
@@ -100,66 +67,148 @@ def test_the_log_has_a_row_a_step(base: str, data: Path, tmp_path: Path) -> None
     assert 2 <= sum("heldout_loss" in row for row in rows) <= 6
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def stop_before(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
+    """Interrupt training as the steps of these numbers begin, each once."""
+    left, take = set(numbers), loop.Step.take
+
+    def stopping(self: loop.Step, number: int, guard: Guard) -> dict[str, Any]:
+        if number in left:
+            left.remove(number)
+            raise KeyboardInterrupt
+        return take(self, number, guard)
+
+    monkeypatch.setattr(loop.Step, "take", stopping)
+
+
+@pytest.mark.parametrize(("architecture", "dtype"), [("gpt2", "fp32"), ("llama", "bf16")])
 def test_a_stopped_training_ends_in_the_same_bits(
     base: str, data: Path, tmp_path: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = settings(dtype=dtype, checkpoint_every_s=1e-9, batch_tokens=128)
+    wanted = settings(dtype=dtype, checkpoint_every_s=1e-9, batch_tokens=128, select="best")
     undisturbed = train(base, data, data, wanted, tmp_path / "whole", seed=1)
-    step, calls = loop.optimizer_step, 0
-
-    def stopping(*arguments: Any) -> dict[str, Any]:
-        nonlocal calls
-        calls += 1
-        if calls in (1, 4, 7):
-            raise KeyboardInterrupt
-        return step(*arguments)
-
-    monkeypatch.setattr(loop, "optimizer_step", stopping)
+    stop_before(monkeypatch, 1, 4, 6)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             train(base, data, data, wanted, tmp_path / "parts", seed=1)
     facts = train(base, data, data, wanted, tmp_path / "parts", seed=1)
-    assert calls == undisturbed["steps"] + 3
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
     del facts["time"], undisturbed["time"]
     assert facts == undisturbed
-    logs = [read_log(tmp_path / part / "log.jsonl") for part in ("whole", "parts")]
-    timing = {"seconds", "tokens_per_s", "mfu"}
-    whole, parts = ([{k: r[k] for k in r.keys() - timing} for r in log] for log in logs)
-    assert whole == parts
+    assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "parts")
+    assert not (tmp_path / "parts" / "checkpoint").exists()
+
+
+def begin(line: list[str], log: Path, rows: int) -> subprocess.Popen[str]:
+    """Start a training and come back when its log has as many rows."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "understudy", "train", *line],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
+    deadline = time.monotonic() + 120
+    while len(read_log(log)) < rows and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return child
 
 
 def test_a_killed_training_ends_in_the_same_bits(data: Path, tmp_path: Path) -> None:
     base = make_base(tmp_path, "llama")
-    wanted = settings(checkpoint_every_s=1e-9, epochs=40)
-    train(base, data, None, wanted, tmp_path / "whole", seed=1)
-    script = (
-        "import sys, json; from pathlib import Path;"
-        "from understudy.recipe import TrainSettings; from understudy.train.stage import train;"
-        "import torch; torch.set_num_threads(int(sys.argv[5]));"
-        "train(sys.argv[1], Path(sys.argv[2]), None, TrainSettings(**json.loads(sys.argv[3])),"
-        "Path(sys.argv[4]), 1)"
-    )
+    train(base, data, None, settings(epochs=30), tmp_path / "whole", seed=1)
+    wanted = settings(checkpoint_every_s=1e-9, epochs=30)
     out = tmp_path / "parts"
-    arguments = [base, str(data), wanted.model_dump_json(), str(out), str(torch.get_num_threads())]
-    child = subprocess.Popen(
-        [sys.executable, "-c", script, *arguments], stderr=subprocess.DEVNULL, env=dict(os.environ)
-    )
-    deadline = time.monotonic() + 60
-    while not (out / "checkpoint" / "state.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
+    line = [base, str(data), "--out", str(out), "--seed", "1", "--json"]
+    for name, value in wanted.model_dump(mode="json").items():
+        line += ["--set", f"{name}={json.dumps(value)}"]
+
+    child = begin(line, out / "log.jsonl", 5)
     child.send_signal(signal.SIGKILL)
-    child.wait()
+    child.communicate()
+    killed_at = len(read_log(out / "log.jsonl"))
     assert not (out / "model").exists()
+
+    child = begin(line, out / "log.jsonl", killed_at + 5)
+    child.send_signal(signal.SIGINT)
+    printed, words = child.communicate()
+    assert child.returncode == 130
+    assert printed == ""
+    assert "stopped; the same command continues" in words
+    stopped_at = read_log(out / "log.jsonl")[-1]["step"]
+    assert [path.name for path in (out / "checkpoint").glob("step-*")] == [f"step-{stopped_at}"]
+    assert not (out / "model").exists()
+
     train(base, data, None, wanted, out, seed=1)
     assert same(weights(tmp_path / "whole"), weights(out))
+    assert rows_of(tmp_path / "whole") == rows_of(out)
 
 
-def test_the_first_choice_of_number_format_stays(tmp_path: Path) -> None:
-    assert Checkpoints(tmp_path, "a").begin("bf16") == "bf16"
-    assert Checkpoints(tmp_path, "a").begin("fp32") == "bf16"
-    assert Checkpoints(tmp_path, "b").begin("fp32") == "fp32"
+def test_a_checkpoint_is_written_as_a_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, out = make_base(tmp_path, "llama"), tmp_path / "out"
+    wanted = settings(checkpoint_every_s=1e-9, lora={"rank": 4})
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        save_checkpoint_as_model(out, tmp_path / "model")
+    stop_before(monkeypatch, 4)
+    with pytest.raises(KeyboardInterrupt):
+        train(base, data, None, wanted, out, seed=0)
+    assert save_checkpoint_as_model(out, tmp_path / "model") == 3
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert model.get_input_embeddings().weight.shape[0] == len(
+        AutoTokenizer.from_pretrained(tmp_path / "model")
+    )
+    train(base, data, None, wanted, out, seed=0)
+    assert not same(weights(tmp_path), weights(out))
+
+
+def test_factors_are_written_merged_or_alone(data: Path, tmp_path: Path) -> None:
+    base = make_base(tmp_path, "llama")
+    for merge in (True, False):
+        wanted = settings(lora={"rank": 4, "merge": merge})
+        train(base, data, None, wanted, tmp_path / str(merge), seed=0)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "True" / "model")
+    bare = AutoModelForCausalLM.from_pretrained(base)
+    bare.resize_token_embeddings(plain.config.vocab_size)
+    beside = PeftModel.from_pretrained(bare, str(tmp_path / "False" / "model"))
+    ids = torch.tensor([[1, 40, 7, 80, 25]])
+    torch.testing.assert_close(plain(ids).logits, beside(ids).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_another_training_does_not_take_up_this_ones_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, first = make_base(tmp_path, "llama"), tmp_path / "first"
+    heldout = make_data(tmp_path / "heldout.jsonl", 3)
+    wanted = settings(checkpoint_every_s=1e-9)
+    with monkeypatch.context() as patch:
+        stop_before(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            train(base, data, heldout, wanted, first, seed=0)
+    harmless = wanted.model_copy(update={"checkpoints": 2, "checkpoint_every_s": 9.0})
+    others: list[tuple[Any, ...]] = [
+        (base, data, heldout, harmless, 0, True),
+        (base, data, heldout, wanted.model_copy(update={"clip": 0.5}), 0, False),
+        (base, data, heldout, wanted, 1, False),
+        (base, heldout, heldout, wanted, 0, False),
+        (base, data, data, wanted, 0, False),
+    ]
+    for number, (*given, seed, goes_on) in enumerate(others):
+        out = tmp_path / f"other-{number}"
+        shutil.copytree(first, out)
+        begun: list[int] = []
+        take = loop.Step.take
+
+        def noting(
+            self: loop.Step, number: int, guard: Guard, take: Any = take, begun: Any = begun
+        ) -> dict[str, Any]:
+            begun.append(number)
+            return dict(take(self, number, guard))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop.Step, "take", noting)
+            train(*given, out, seed)
+        assert begun[0] == (4 if goes_on else 1)
 
 
 def test_accumulation_gives_the_step_of_one_large_batch(data: Path, tmp_path: Path) -> None:
@@ -175,7 +224,8 @@ def test_accumulation_gives_the_step_of_one_large_batch(data: Path, tmp_path: Pa
 def test_no_packing_trains_on_the_same_tokens(data: Path, tmp_path: Path) -> None:
     base = make_base(tmp_path, "llama")
     packed, single = (
-        plan_train(base, data, None, settings(packing=packing), 0).facts() for packing in (1, 0)
+        plan_train(base, data, None, settings(packing=packing), tmp_path, 0).facts()
+        for packing in (True, False)
     )
     assert packed["row_tokens"] == single["row_tokens"]
     assert packed["rows"] < single["rows"] == 40
@@ -197,36 +247,6 @@ def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words) as caught:
             train(name, file, None, settings(**changes), tmp_path / "out", seed=0)
         assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-    ],
-)
-def test_too_little_memory_is_explained(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    base = make_base(tmp_path, "llama")
-
-    def failing(*_: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(loop, "optimizer_step", failing)
-    with pytest.raises(UserError, match="micro_batch_tokens"):
-        train(base, data, None, settings(), tmp_path / "out", seed=0)
-
-
-def test_the_schedule_warms_up_and_falls() -> None:
-    fit = loop.Fit(1.0, 0.1, 0.0, 1.0, "fp32", 64, 1.0)
-    rates = [loop.learning_rate(step, 100, fit) for step in range(1, 101)]
-    assert rates[4] == pytest.approx(0.5)
-    assert max(rates) == rates[9] == rates[10] == 1.0
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 < rates[-1] < 0.01
 
 
 def test_the_manifest_can_hold_the_facts(data: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from understudy.errors import UserError
 from understudy.train import loop
-from understudy.train.checkpoint import read_log
+from understudy.train.watch import Guard, read_log
 from understudy.world import bases
 from understudy.world.encyclopedia import World
 
@@ -38,7 +38,7 @@ def test_a_base_loads_in_plain_transformers(pretrained: Path) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.eos_token_id == model.generation_config.eos_token_id == 0
     assert tokenizer.pad_token_id == 1
-    assert {path.name for path in pretrained.iterdir()} == {"model", "log.jsonl"}
+    assert {path.name for path in pretrained.iterdir()} == {"model", "log.jsonl", "tensorboard"}
 
 
 def test_the_loss_falls(pretrained: Path) -> None:
@@ -49,20 +49,20 @@ def test_the_loss_falls(pretrained: Path) -> None:
 def test_a_stopped_pretraining_ends_in_the_same_bits(
     world: World, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, calls = loop.optimizer_step, 0
+    take, calls = loop.Step.take, 0
 
-    def stopping(*arguments: Any) -> dict[str, Any]:
+    def stopping(self: loop.Step, number: int, guard: Guard) -> dict[str, Any]:
         nonlocal calls
         calls += 1
         if calls == 4:
             raise KeyboardInterrupt
-        return step(*arguments)
+        return take(self, number, guard)
 
     monkeypatch.setattr(bases, "CHECKPOINT_EVERY_S", 1e-9)
-    monkeypatch.setattr(loop, "optimizer_step", stopping)
+    monkeypatch.setattr(loop.Step, "take", stopping)
     with pytest.raises(KeyboardInterrupt):
         bases.pretrain(world, "tiny", tmp_path, WORDS, 0)
-    assert (tmp_path / "checkpoint" / "state.pt").exists()
+    assert (tmp_path / "checkpoint" / "step-3").exists()
     bases.pretrain(world, "tiny", tmp_path, WORDS, 0)
     whole, parts = (
         load_file(folder / "model" / "model.safetensors") for folder in (pretrained, tmp_path)

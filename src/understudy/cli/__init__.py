@@ -12,7 +12,19 @@ import typer
 
 from understudy import __version__
 from understudy.cli import ledger, look, stages, world
-from understudy.cli.common import STOPPED, Json, Out, Quiet, Set, Yes, agreed, begin, end, end_run
+from understudy.cli.common import (
+    FIRST,
+    STOPPED,
+    Json,
+    Out,
+    Quiet,
+    Set,
+    Yes,
+    agreed,
+    begin,
+    end,
+    end_run,
+)
 from understudy.errors import UserError
 from understudy.progress import console, say
 
@@ -96,7 +108,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as done:
-        if done.code == STOPPED:
+        if done.code == STOPPED and FIRST:
             console.quiet = False
             say("stopped; the same command continues")
         raise

@@ -11,6 +11,7 @@ import typer
 from understudy.progress import console, say, set_quiet
 
 STOPPED = 130  # the exit code of Ctrl-C
+FIRST = os.environ.get("RANK", "0") == "0"  # of torchrun's processes, it speaks for all
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no words on stderr.")]
@@ -25,11 +26,13 @@ def begin(quiet: bool) -> None:
     set_quiet(quiet)
     # Progress bars of libraries would mix with ours.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 
 def end(result: dict[str, Any], as_json: bool, words: str = "") -> None:
     """Print a command's result: the JSON object, or words for a person."""
+    if not FIRST:
+        return
     if as_json:
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
     elif words and not console.quiet:

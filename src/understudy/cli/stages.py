@@ -1,11 +1,16 @@
 """Commands that run one stage alone."""
 
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from understudy.cli.common import Json, Out, Quiet, Seed, Set, Yes, agreed, begin, end, end_run
+from understudy.errors import UserError
+
+if TYPE_CHECKING:
+    from understudy.recipe import TrainSettings
 
 app = typer.Typer()
 STAGE = "One stage alone"
@@ -107,8 +112,14 @@ def curate(
 def train(
     base: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
     data: Annotated[Path, typer.Argument(help="A train.jsonl that `curate` wrote.")],
-    out: Out,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the student.")] = None,
     heldout: Annotated[Path | None, typer.Option(help="Dialogues for the held-out loss.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="Where `collect` kept log-probabilities to learn from.")
+    ] = None,
+    show: Annotated[
+        int | None, typer.Option(help="Only print so many dialogues, supervised tokens marked.")
+    ] = None,
     changes: Set = [],  # noqa: B006
     seed: Seed = 0,
     as_json: Json = False,
@@ -116,14 +127,61 @@ def train(
 ) -> None:
     """Fine-tune a base with the loss on the assistant's tokens only.
 
+    With several GPUs: torchrun --nproc-per-node 8 -m understudy train ... Stopped or killed, the
+    same command goes on from the last checkpoint.
+
     Example: understudy train ./llama set/train.jsonl --out student --set epochs=3
     """
     begin(quiet)
     from understudy.recipe import TrainSettings, settings_from
+
+    settings = settings_from(TrainSettings, changes)
+    if show is not None:
+        shown = _shown(base, data, settings, show, as_json)
+        end({"dialogues": shown}, as_json)
+        return
+    if out is None:
+        raise UserError("--out: name a folder for the student")
     from understudy.train.stage import train as work
 
-    facts = work(base, data, heldout, settings_from(TrainSettings, changes), out, seed)
+    facts = work(base, data, heldout, settings, out, seed, ledger)
     end(facts, as_json, f"{out / 'model'} holds the student")
+
+
+def _shown(
+    base: str, data: Path, settings: "TrainSettings", count: int, as_json: bool
+) -> list[dict[str, Any]]:
+    """Dialogues as training sees them, printed for a person or given for --json."""
+    from rich.console import Console
+
+    from understudy.dialogue import read_dialogues
+    from understudy.train import show
+    from understudy.train.stage import template_for
+
+    template = template_for(base, settings)
+    some = list(islice(read_dialogues(data), count))
+    if as_json:
+        return show.as_json(some, template, settings.context)
+    show.show(some, template, settings.context, Console())
+    return []
+
+
+@app.command(rich_help_panel=STAGE)
+def export(
+    training: Annotated[Path, typer.Argument(help="The --out folder of a `train` that stopped.")],
+    out: Out,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the last checkpoint, of one process or of many, as a plain model directory.
+
+    Example: understudy export student --out model
+    """
+    begin(quiet)
+    from understudy.train.stage import save_checkpoint_as_model
+
+    step = save_checkpoint_as_model(training, out)
+    end({"model": str(out), "step": step}, as_json, f"{out} holds the weights of step {step}")
 
 
 @app.command(rich_help_panel=STAGE)

@@ -208,7 +208,7 @@ def _training(run: Path, recipe: Recipe, facts: dict[str, Any]) -> dict[str, Any
         for index, row in enumerate(log)
         if index % every == 0 or "heldout_loss" in row or index == len(log) - 1
     ]
-    settings = recipe.train.model_dump(exclude={"checkpoint_every_s"})
+    settings = recipe.train.model_dump(exclude={"checkpoint_every_s"}, exclude_none=True)
     counts = {name: value for name, value in facts.items() if name != "time"}
     return counts | {"settings": settings, "curve": curve}
 

@@ -1,50 +1,80 @@
-"""Token rows and batches: dialogues packed for fine-tuning, plain text cut for pretraining.
+"""Rows and batches of tokens: dialogues packed for fine-tuning, plain text cut for pretraining.
 
-A row holds up to `context` tokens. Dialogues that share a row do not see each other: each counts
-its positions from 0, from which transformers builds a block-diagonal causal mask (when no attention
-mask is given). Batch k is a pure function of the rows, the seed and k.
+A batch is one line of tokens: the dialogues of its rows one after the other, without filling, each
+with positions from 0. Rows say which dialogues go together: several where they are packed, so that
+steps have about the same size, or one. Step k is a pure function of the rows, the seed and k.
 """
 
-import random
-from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from understudy.dialogue import Dialogue, read_dialogues
-from understudy.errors import UserError
-from understudy.progress import progress
-from understudy.train.template import Encoded, Template
+from understudy.train.tokens import Tokens
 
-IGNORED = -100
+
+@dataclass(frozen=True)
+class TopK:
+    """The teacher's likeliest tokens at m targets.
+
+    A target about which it said nothing has only fillers.
+
+    Attributes:
+        ids: shape (m, k), int64; -1 fills up.
+        logprobs: shape (m, k), float32; -inf fills up.
+    """
+
+    ids: Tensor
+    logprobs: Tensor
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one forward pass takes.
+    """What one forward pass takes: n tokens, m of which have a target after them.
 
     Attributes:
-        ids: token ids, shape (rows, length).
-        positions: place of each token in its dialogue, same shape; None where rows are plain text.
-        where: flat indices into (rows * length) of the tokens whose successor is supervised.
-        targets: the successors' ids, same shape as `where`.
+        ids: token ids of all dialogues, one after the other, shape (n,), int64.
+        positions: place of each token in its dialogue, shape (n,).
+        starts: where each dialogue begins, and n at the end.
+        where: places of the tokens whose successor is a target, in order, shape (m,).
+        targets: the successors' ids, shape (m,).
+        teacher: what the teacher would have said in their place, or None.
     """
 
     ids: Tensor
-    positions: Tensor | None
+    positions: Tensor
+    starts: tuple[int, ...]
     where: Tensor
     targets: Tensor
+    teacher: TopK | None = None
+
+    def silent(self) -> "Batch":
+        """The same batch without targets."""
+        teacher = self.teacher and TopK(self.teacher.ids[:0], self.teacher.logprobs[:0])
+        return replace(self, where=self.where[:0], targets=self.targets[:0], teacher=teacher)
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on `device`."""
-        positions = None if self.positions is None else self.positions.to(device)
-        return Batch(self.ids.to(device), positions, self.where.to(device), self.targets.to(device))
+        """The same batch on `device`; copies to a GPU are not waited for."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            if device.type != "cuda" or tensor.is_cuda:
+                return tensor.to(device)
+            return tensor.pin_memory().to(device, non_blocking=True)
+
+        teacher = self.teacher and TopK(moved(self.teacher.ids), moved(self.teacher.logprobs))
+        return Batch(
+            moved(self.ids),
+            moved(self.positions),
+            self.starts,
+            moved(self.where),
+            moved(self.targets),
+            teacher,
+        )
 
 
 class Rows(Protocol):
@@ -58,6 +88,9 @@ class Rows(Protocol):
 
     def collate(self, indices: Sequence[int]) -> Batch:
         """The rows at `indices` as one batch."""
+
+    def names(self, indices: Sequence[int]) -> list[str]:
+        """Which dialogues, or stretches of text, are in the rows at `indices`."""
 
 
 @dataclass(frozen=True)
@@ -79,45 +112,130 @@ class TextRows:
         return self.context
 
     def collate(self, indices: Sequence[int]) -> Batch:
-        starts = np.array(indices)[:, None] * self.context
-        window = self.tokens[starts + np.arange(self.context + 1)].astype(np.int64)
-        ids, targets = torch.from_numpy(window[:, :-1]), torch.from_numpy(window[:, 1:])
-        return Batch(ids, None, torch.arange(ids.numel()), targets.flatten())
+        begins = np.array(indices)[:, None] * self.context
+        window = self.tokens[begins + np.arange(self.context + 1)].astype(np.int64)
+        ids, targets = (torch.from_numpy(part.ravel()) for part in (window[:, :-1], window[:, 1:]))
+        positions = torch.arange(self.context).repeat(len(indices))
+        starts = tuple(range(0, len(ids) + 1, self.context))
+        return Batch(ids, positions, starts, torch.arange(len(ids)), targets)
+
+    def names(self, indices: Sequence[int]) -> list[str]:
+        begins = [index * self.context for index in indices]
+        return [f"tokens {begin} to {begin + self.context - 1}" for begin in begins]
 
 
 @dataclass(frozen=True)
 class DialogueRows:
-    """Encoded dialogues, several to a row."""
+    """Dialogues, one or several to each of r rows.
 
-    rows: list[list[Encoded]]
+    Attributes:
+        tokens: d dialogues.
+        members: which of them are in the first row, the second and so on, shape (d,).
+        row_offsets: where in `members` each row begins, and d at the end, shape (r + 1,).
+        teacher: its likeliest tokens at each target of `tokens`, in their order: ids of int32 (-1
+            fills up) and log-probabilities (-inf fills up), shape (targets, k); or None.
+    """
+
+    tokens: Tokens
+    members: np.ndarray
+    row_offsets: np.ndarray
+    teacher: tuple[np.ndarray, np.ndarray] | None = None
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """Where each row would begin if all were joined, shape (r + 1,)."""
+        return _sums(np.diff(self.tokens.offsets)[self.members])[self.row_offsets]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.row_offsets) - 1
 
     def length(self, index: int) -> int:
-        return sum(len(encoded.ids) for encoded in self.rows[index])
+        return int(self._starts[index + 1] - self._starts[index])
 
     def collate(self, indices: Sequence[int]) -> Batch:
-        """The rows, filled up on the right with tokens that nothing supervised can see."""
-        shape = len(indices), max(self.length(index) for index in indices)
-        ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
-        targets = torch.full(shape, IGNORED)
-        for row, index in enumerate(indices):
-            start = 0
-            for encoded in self.rows[index]:
-                end = start + len(encoded.ids)
-                ids[row, start:end] = torch.tensor(encoded.ids)
-                positions[row, start:end] = torch.arange(end - start)
-                following = torch.where(
-                    torch.tensor(encoded.supervised[1:], dtype=torch.bool),
-                    ids[row, start + 1 : end],
-                    IGNORED,
-                )
-                targets[row, start : end - 1] = following
-                start = end
-            positions[row, start:] = torch.arange(shape[1] - start)
-        where = (targets.flatten() != IGNORED).nonzero().squeeze(1)
-        return Batch(ids, positions, where, targets.flatten()[where])
+        tokens, dialogues = self.tokens, self._dialogues(indices)
+        places, starts = _ranges(tokens.offsets, dialogues)
+        ids = torch.from_numpy(tokens.ids[places].astype(np.int64))
+        positions = np.arange(len(places)) - np.repeat(starts[:-1], np.diff(starts))
+        supervised = tokens.supervised[places]
+        supervised[starts[:-1]] = False  # what nothing comes before cannot be predicted
+        where = torch.from_numpy(np.flatnonzero(supervised) - 1)
+        teacher = None
+        if self.teacher is not None:
+            at, _ = _ranges(tokens.target_offsets, dialogues)
+            likely, logprobs = self.teacher
+            teacher = TopK(
+                torch.from_numpy(likely[at].astype(np.int64)),
+                torch.from_numpy(logprobs[at].astype(np.float32)),
+            )
+        return Batch(
+            ids, torch.from_numpy(positions), tuple(starts.tolist()), where, ids[where + 1], teacher
+        )
+
+    def names(self, indices: Sequence[int]) -> list[str]:
+        return [self.tokens.name(dialogue) for dialogue in self._dialogues(indices)]
+
+    def _dialogues(self, indices: Sequence[int]) -> np.ndarray:
+        places, _ = _ranges(self.row_offsets, np.asarray(indices, np.int64))
+        return self.members[places]
+
+
+def _sums(sizes: np.ndarray) -> np.ndarray:
+    """Running sums of (n,) numbers, from 0, shape (n + 1,)."""
+    return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def _ranges(offsets: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All places from offsets[i] to offsets[i + 1], for each i of `which` in turn.
+
+    Also returns where in them each i's begin, and their end.
+    """
+    begins = offsets[which]
+    sizes = offsets[which + 1] - begins
+    starts = _sums(sizes)
+    return np.repeat(begins - starts[:-1], sizes) + np.arange(starts[-1]), starts
+
+
+def unpacked(tokens: Tokens) -> DialogueRows:
+    """One dialogue a row."""
+    return DialogueRows(tokens, np.arange(len(tokens)), np.arange(len(tokens) + 1))
+
+
+def pack(tokens: Tokens, context: int) -> DialogueRows:
+    """Put dialogues into rows of at most `context` tokens, each into the row it fills up best.
+
+    Best-fit decreasing: longest first, into the fullest row that still has room (Ding et al. 2024,
+    "Fewer Truncations Improve Language Modeling", section 2). A dialogue that is longer than
+    `context` gets a row of its own.
+    """
+    sizes = np.diff(tokens.offsets)
+    by_size = np.argsort(-sizes, kind="stable")
+    row_of = np.empty(len(sizes), np.int64)  # in the order of by_size
+    # Rows with as much free room are a stack: `newest` by room, `beneath` by row; -1 is none. Bit r
+    # of `rooms` says that a row has room r, so the least that suffices is one shift away.
+    newest, beneath, rooms = [-1] * context, list[int](), 0
+    place = 0
+    for size, count in reversed(list(enumerate(np.bincount(sizes).tolist()))):
+        for _ in range(count):
+            fitting = rooms >> size
+            if fitting:
+                room = size + (fitting & -fitting).bit_length() - 1
+                row = newest[room]
+                newest[room] = beneath[row]
+                if newest[room] < 0:
+                    rooms ^= 1 << room
+            else:
+                room, row = context, len(beneath)
+                beneath.append(-1)
+            left = room - size
+            if left > 0:
+                beneath[row] = newest[left]
+                newest[left] = row
+                rooms |= 1 << left
+            row_of[place] = row
+            place += 1
+    members = by_size[np.argsort(row_of, kind="stable")]
+    return DialogueRows(tokens, members, _sums(np.bincount(row_of, minlength=len(beneath))))
 
 
 @dataclass(frozen=True)
@@ -151,83 +269,39 @@ class Schedule:
     def indices(self, step: int) -> list[int]:
         """The rows of step `step`, counted from 0."""
         places = range(step * self.step_rows, min((step + 1) * self.step_rows, self.total))
-        return [_order(self.rows, self.seed, p // self.rows)[p % self.rows] for p in places]
+        return [int(_order(self.rows, self.seed, p // self.rows)[p % self.rows]) for p in places]
 
 
 @lru_cache(maxsize=2)
-def _order(rows: int, seed: int, epoch: int) -> list[int]:
-    order = list(range(rows))
-    random.Random(f"{seed}:{epoch}").shuffle(order)
-    return order
+def _order(rows: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng(list(f"{seed}:{epoch}".encode())).permutation(rows)
 
 
 def micro_batches(rows: Rows, indices: Sequence[int], tokens: int) -> list[list[int]]:
-    """Split `indices` into runs whose batch has at most `tokens` tokens, filling included.
+    """Split `indices` into few runs of about as many tokens each, and at most `tokens`.
 
-    A single row that is longer makes a batch of its own.
+    Longest first, each row goes to the run that has least so far (Graham 1969, "Bounds on
+    Multiprocessing Timing Anomalies", section 5), with another run where one grows too long. A row
+    that is longer than `tokens` makes a run of its own.
     """
-    runs: list[list[int]] = []
-    longest = 0
-    for index in indices:
-        longest = max(longest, rows.length(index))
-        if runs and (len(runs[-1]) + 1) * longest <= tokens:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-            longest = rows.length(index)
+    sized = sorted(((rows.length(index), index) for index in indices), reverse=True)
+    runs = [[index] for length, index in sized if length > tokens]
+    sized = [(length, index) for length, index in sized if length <= tokens]
+    count = -(-sum(length for length, _ in sized) // tokens)
+    while (shared := _shared(sized, count, tokens)) is None:
+        count += 1
+    return runs + shared
+
+
+def _shared(sized: list[tuple[int, int]], count: int, tokens: int) -> list[list[int]] | None:
+    """Rows (length, index) shared out among `count` runs; None if one would have over `tokens`."""
+    runs: list[list[int]] = [[] for _ in range(count)]
+    loads = [(0, run) for run in range(count)]
+    heapify(loads)
+    for length, index in sized:
+        load, run = heappop(loads)
+        if load + length > tokens:
+            return None
+        runs[run].append(index)
+        heappush(loads, (load + length, run))
     return runs
-
-
-def encode_dialogue(dialogue: Dialogue, template: Template) -> Encoded:
-    """Encode a dialogue; an answer that is known to be cut short keeps no end token.
-
-    An end token there would teach the model to stop in mid-sentence (GPT4All, TRAINING_LOG.md).
-    """
-    encoded = template.encode(dialogue.messages())
-    if not (dialogue.cut and any(encoded.supervised)):
-        return encoded
-    end = max(i for i, supervised in enumerate(encoded.supervised) if supervised)
-    return Encoded(encoded.ids[:end], encoded.supervised[:end])
-
-
-def read_encoded(path: Path, template: Template, context: int) -> tuple[list[Encoded], int]:
-    """The dialogues of a file as token ids, and how many had to be cut to `context`.
-
-    A dialogue that is cut loses its end, end token included; one of which no supervised token is
-    left is not among them.
-    """
-    dialogues = list(read_dialogues(path))
-    kept, too_long = [], 0
-    with progress(f"tokens of {path.name}", len(dialogues)) as task:
-        for dialogue in dialogues:
-            try:
-                whole = encode_dialogue(dialogue, template)
-            except UserError as error:
-                raise UserError(f"{path}, dialogue {dialogue.id}: {error}") from error
-            too_long += len(whole.ids) > context
-            encoded = Encoded(whole.ids[:context], whole.supervised[:context])
-            if any(encoded.supervised):
-                kept.append(encoded)
-            task.advance()
-    return kept, too_long
-
-
-def pack(dialogues: Iterable[Encoded], context: int) -> DialogueRows:
-    """Put dialogues into rows of at most `context` tokens, each into the row it fills up best.
-
-    Best-fit decreasing: longest first, into the fullest row that still has room (Ding et al. 2024,
-    "Fewer Truncations Improve Language Modeling", section 2).
-    """
-    rows: list[list[Encoded]] = []
-    open_rows: list[deque[int]] = [deque() for _ in range(context + 1)]  # by free room
-    for encoded in sorted(dialogues, key=lambda encoded: -len(encoded.ids)):
-        size = len(encoded.ids)
-        free = next((room for room in range(size, context + 1) if open_rows[room]), None)
-        if free is None:
-            rows.append([])
-            index, free = len(rows) - 1, context
-        else:
-            index = open_rows[free].popleft()
-        rows[index].append(encoded)
-        open_rows[free - size].append(index)
-    return DialogueRows(rows)

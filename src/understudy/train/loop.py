@@ -1,209 +1,243 @@
 """The training loop, of pretraining and fine-tuning alike.
 
-Full fine-tuning with fp32 weights, AdamW, a cosine schedule and the loss at supervised tokens
-alone. The weights after step k are a pure function of the settings, the seed and k, on one machine
-with one number of threads; so a training that was killed ends in the same bits.
+Weights are fp32, the schedule and the optimizer are the recipe's, and the loss is taken at
+supervised tokens alone. The weights after step k are a pure function of the settings, the seed and
+k, on one machine with one number of threads; so a training that was killed ends in the same bits.
 """
 
-import json
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grad_norm_
 
-from understudy.errors import UserError
-from understudy.files import write_jsonl
 from understudy.models import memory_for
 from understudy.progress import progress, say
-from understudy.train.checkpoint import Checkpoints, read_log
-from understudy.train.data import Rows, Schedule, micro_batches
-from understudy.train.loss import add_gradients, autocast, check_architecture, mean_loss
-from understudy.train.speed import Meter, choose_dtype
-
-HELDOUT_POINTS = 5  # times the held-out loss is taken after the one before the first step
+from understudy.recipe import TrainSettings
+from understudy.train.adapt import dropping
+from understudy.train.checkpoint import Checkpoints
+from understudy.train.data import Batch, Rows, Schedule, micro_batches
+from understudy.train.loss import CrossEntropy, Objective, Trainee
+from understudy.train.optimizers import build
+from understudy.train.ranks import Ranks, layers, shard, shares
+from understudy.train.speed import Meter
+from understudy.train.watch import Guard, Log, peak_memory, stop_asked
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How a model is fitted.
+class Lesson:
+    """What a model is fitted to.
 
     Attributes:
-        learning_rate: at the top of the schedule.
-        warmup: share of the steps over which it rises from 0.
-        weight_decay: AdamW's, on matrices.
-        clip: longest norm of the gradient.
-        dtype: number format of the forward pass: fp32, bf16 or auto.
-        micro_batch_tokens: tokens a forward pass, at most.
-        checkpoint_every_s: seconds between checkpoints, about.
+        rows: what to train on.
+        heldout: rows whose cross-entropy is taken now and then, or None.
+        schedule: which rows go into which step.
+        objective: what is learnt at supervised tokens.
     """
 
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    clip: float
-    dtype: str
-    micro_batch_tokens: int
-    checkpoint_every_s: float
+    rows: Rows
+    heldout: Rows | None
+    schedule: Schedule
+    objective: Objective = field(default_factory=CrossEntropy)
 
 
 def fit(
-    model: PreTrainedModel,
-    rows: Rows,
-    heldout: Rows | None,
-    schedule: Schedule,
-    settings: Fit,
+    trainee: Trainee,
+    lesson: Lesson,
+    settings: TrainSettings,
+    checkpoints: Checkpoints,
     out: Path,
-    identity: str,
+    ranks: Ranks,
 ) -> dict[str, Any]:
-    """Train `model` in place; log in `out/log.jsonl`, checkpoints in `out/checkpoint/`.
+    """Train a model in place, and leave it with the weights that are to be the student's.
 
-    Called again after an interruption, with the same arguments, it goes on from the last
-    checkpoint. The checkpoints are left for the caller to remove once the model is saved.
-
-    Args:
-        model: fp32 weights.
-        rows: what to train on.
-        heldout: rows whose loss is taken now and then, or None.
-        schedule: which rows go into which step.
-        settings: how.
-        out: folder.
-        identity: digest of all that the weights depend on.
+    Writes `out/log.jsonl`, `out/tensorboard/` and checkpoints. Called again after an interruption,
+    with the same arguments, it goes on from the last checkpoint. The checkpoints are left for the
+    caller to remove once the model is saved.
 
     Returns:
         Steps, tokens, losses (nats a supervised token), number format, and speed under "time".
 
     Raises:
-        UserError: the model does not fit into memory, or its architecture is not supported.
+        UserError: memory does not suffice, or a guard stopped the training.
+        KeyboardInterrupt: it was asked to stop, and has saved its state.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device).eval()  # no dropout: a step depends on weights and batch alone
-    check_architecture(model)
-    checkpoints = Checkpoints(out / "checkpoint", identity)
-    dtype = checkpoints.begin(choose_dtype(settings.dtype, device))
-    optimizer = _optimizer(model, settings.weight_decay)
-    begun_at = checkpoints.load(model, optimizer)
-    log_path = out / "log.jsonl"
-    log = [row for row in read_log(log_path) if row["step"] <= begun_at] if begun_at else []
-    write_jsonl(log_path, log)
-
-    micro_batch_tokens = settings.micro_batch_tokens
-    meter = Meter(model, dtype, device)
-    heldout_steps = {round(schedule.steps * i / HELDOUT_POINTS) for i in range(HELDOUT_POINTS + 1)}
+    meter = Meter(trainee.model, trainee.dtype, ranks.device, ranks.count)
+    if settings.gradient_checkpointing:
+        trainee.model.gradient_checkpointing_enable({"use_reentrant": False})
+        trainee.train()  # which transformers asks for; the trainee has no dropout
+    if settings.compile:
+        for layer in layers(trainee.model):
+            layer.compile(dynamic=True)
+    if ranks.count > 1:
+        shard(trainee, trainee.model, trainee.dtype)
+    optimizer = build(trainee, settings)
+    begun_at = checkpoints.load(trainee, optimizer)
+    steps = lesson.schedule.steps
+    times = settings.evaluations  # after the one before the first step
+    heldout_steps = {round(steps * i / times) for i in range(times + 1)}
     saved = time.monotonic()
     with (
         memory_for("training", "lower micro_batch_tokens or context, or choose a smaller base"),
-        _stoppable(checkpoints.folder),
-        open(log_path, "a", encoding="utf-8") as file,
-        progress("training steps", schedule.steps) as task,
+        Log(out, begun_at, settings, ranks) as log,
+        stop_asked() as asked,
+        progress("training steps", steps) as bar,
     ):
-        task.advance(begun_at)
+        step = Step(trainee, optimizer, lesson, settings, meter, ranks)
+        guard = Guard(settings.spike, log.values("loss"))
+        bar.advance(begun_at)
 
         def note(row: dict[str, Any]) -> None:
-            if heldout and row["step"] in heldout_steps:
-                row["heldout_loss"] = mean_loss(model, heldout, micro_batch_tokens, dtype)
-            log.append(row)
-            file.write(json.dumps(row) + "\n")
-            file.flush()
+            if lesson.heldout and row["step"] in heldout_steps:
+                row["heldout_loss"] = step.heldout_loss(lesson.heldout)
+                if settings.select == "best" and row["heldout_loss"] < min(
+                    log.values("heldout_loss"), default=math.inf
+                ):
+                    checkpoints.save_best(trainee)
+            log.add(row)
 
         if begun_at == 0:
             note({"step": 0})
-        for step in range(begun_at + 1, schedule.steps + 1):
-            row = {"step": step, "lr": learning_rate(step, schedule.steps, settings)}
-            indices = schedule.indices(step - 1)
-            note(
-                row
-                | optimizer_step(model, optimizer, rows, indices, row["lr"], settings, dtype, meter)
-            )
-            task.advance(1, f"loss {log[-1]['loss']:.3f}")
-            if time.monotonic() - saved > settings.checkpoint_every_s and step < schedule.steps:
-                checkpoints.save(step, model, optimizer)
+        for number in range(begun_at + 1, steps + 1):
+            row = step.take(number, guard)
+            note(row)
+            bar.advance(1, _words(row))
+            if number == steps or _lost_patience(log, settings.patience):
+                break
+            due = time.monotonic() - saved > settings.checkpoint_every_s
+            stopping, due = (bool(n) for n in ranks.sums(asked(), due))  # if any process says so
+            if stopping or due:
+                checkpoints.save(number, trainee, optimizer)
                 saved = time.monotonic()
-    return _facts(log, dtype)
+            if stopping:
+                say("  stopped; the same command goes on from here")
+                raise KeyboardInterrupt
+        if settings.select == "best" and lesson.heldout:
+            checkpoints.load_best(trainee)
+    return _facts(log, settings, trainee.dtype, ranks)
 
 
-def learning_rate(step: int, steps: int, settings: Fit) -> float:
-    """The rate of step `step` (from 1): linear warm-up, then a half cosine towards 0.
+class Step:
+    """An optimizer step: the mean loss over all supervised tokens of some rows.
 
-    Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts.
+    Args: see `fit`.
     """
-    warm = math.ceil(settings.warmup * steps)
+
+    def __init__(
+        self,
+        trainee: Trainee,
+        optimizer: torch.optim.Optimizer,
+        lesson: Lesson,
+        settings: TrainSettings,
+        meter: Meter,
+        ranks: Ranks,
+    ) -> None:
+        self._trainee, self._optimizer, self._lesson = trainee, optimizer, lesson
+        self._settings, self._meter, self._ranks = settings, meter, ranks
+
+    def take(self, number: int, guard: Guard) -> dict[str, Any]:
+        """Take step `number`, counted from 1; returns the row of the log.
+
+        Raises:
+            UserError: the guard stops it, before any weight is changed.
+        """
+        start = time.perf_counter()
+        rows, objective = self._lesson.rows, self._lesson.objective
+        indices = self._lesson.schedule.indices(number - 1)
+        batches = [objective.prepare(b, number) for b in self._batches(rows, indices)]
+        heard = [batch for batch in batches if len(batch.targets)]
+        tokens, supervised, work = self._ranks.sums(
+            sum(len(batch.ids) for batch in heard),
+            sum(len(batch.targets) for batch in heard),
+            self._meter.work(heard),
+        )
+        # FSDP takes the mean over processes of what is to be a sum.
+        scale = self._ranks.count / max(1, supervised)
+        losses = []
+        lora, seed = self._settings.lora, self._lesson.schedule.seed
+        with dropping(self._trainee, lora.dropout if lora else 0, seed, number, self._ranks.rank):
+            for batch in batches:
+                loss, summed = self._trainee(batch, objective, scale)
+                loss.backward()
+                losses.append(summed)
+        loss = self._ranks.sums(float(sum(losses)))[0] / max(1, supervised)
+        norm = clip_grad_norm_(self._trainee.parameters(), self._settings.clip)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        guard.see(number, loss, float(norm), lambda: rows.names(indices))
+        rate = learning_rate(number, self._lesson.schedule.steps, self._settings)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return {
+            "step": number,
+            "lr": rate,
+            "loss": loss,
+            "grad_norm": float(norm),
+            "tokens": int(tokens),
+            "supervised": int(supervised),
+            **self._meter.read(work, int(tokens), time.perf_counter() - start),
+            "memory": peak_memory(self._ranks.device),
+        }
+
+    @torch.no_grad()
+    def heldout_loss(self, heldout: Rows) -> float:
+        """Mean cross-entropy over the supervised tokens of `heldout`, in nats."""
+        total, count = 0.0, 0
+        for batch in self._batches(heldout, range(len(heldout))):
+            total += float(self._trainee(batch, CrossEntropy(), 1.0)[1])
+            count += len(batch.targets)
+        total, counted = self._ranks.sums(total, count)
+        return total / counted
+
+    def _batches(self, rows: Rows, indices: Sequence[int]) -> Iterator[Batch]:
+        """This process's micro-batches; one that only keeps step has no targets."""
+        runs = micro_batches(rows, indices, self._settings.micro_batch_tokens)
+        for run in shares(runs, self._ranks):
+            batch = rows.collate(run) if run else rows.collate(indices[:1]).silent()
+            yield batch.to(self._ranks.device)
+
+
+def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
+    """The rate of step `step` (from 1): linear warm-up, then constant, or down towards 0.
+
+    The cosine is Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts.
+    """
+    warm = settings.warmup_steps or math.ceil(settings.warmup * steps)
     if step <= warm:
         return settings.learning_rate * step / warm
     done = (step - warm - 1) / max(1, steps - warm)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    share = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}
+    return settings.learning_rate * share[settings.schedule]
 
 
-def optimizer_step(
-    model: PreTrainedModel,
-    optimizer: torch.optim.Optimizer,
-    rows: Rows,
-    indices: list[int],
-    rate: float,
-    settings: Fit,
-    dtype: str,
-    meter: Meter,
-) -> dict[str, Any]:
-    """One optimizer step: the mean loss over all supervised tokens of the rows at `indices`."""
-    start = time.perf_counter()
-    runs = micro_batches(rows, indices, settings.micro_batch_tokens)
-    batches = [rows.collate(run) for run in runs]
-    supervised = sum(len(batch.targets) for batch in batches)
-    loss = 0.0
-    for batch in batches:
-        with autocast(model.device, dtype):
-            loss += add_gradients(model, batch.to(model.device), 1 / max(1, supervised))
-    if not math.isfinite(loss):
-        raise UserError("the loss is no longer a number; lower learning_rate or use dtype fp32")
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    optimizer.zero_grad()
-    tokens = sum(rows.length(index) for index in indices)
-    return {
-        "loss": loss / max(1, supervised),
-        "grad_norm": float(norm),
-        "tokens": tokens,
-        "supervised": supervised,
-        **meter.read(batches, tokens, time.perf_counter() - start),
-    }
+def _lost_patience(log: Log, patience: int | None) -> bool:
+    """Whether the latest held-out losses, as many as `patience`, were all no new best."""
+    losses = log.values("heldout_loss")
+    if patience is None or "heldout_loss" not in log.rows[-1] or len(losses) <= patience:
+        return False
+    return min(losses[-patience:]) >= min(losses[:-patience])
 
 
-def _optimizer(model: PreTrainedModel, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW with decay on matrices alone, as is usual; norms and biases are left free."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), fused=True)
+def _words(row: dict[str, Any]) -> str:
+    return (
+        f"loss {row['loss']:.3f} · {row['tokens_per_s']:,.0f} tokens/s · "
+        f"{row['mfu']:.0%} of matmul speed · {row['memory'] / 2**30:.1f} GiB"
+    )
 
 
-@contextmanager
-def _stoppable(checkpoints: Path) -> Iterator[None]:
-    """Say on Ctrl-C how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if (checkpoints / "state.pt").exists():
-            say("  stopped; the same command goes on from the last checkpoint")
-        else:
-            say("  stopped before the first checkpoint; the same command starts again")
-        raise
-
-
-def _facts(log: list[dict[str, Any]], dtype: str) -> dict[str, Any]:
-    steps = [row for row in log if "loss" in row]
-    heldout = [row["heldout_loss"] for row in log if "heldout_loss" in row]
+def _facts(log: Log, settings: TrainSettings, dtype: str, ranks: Ranks) -> dict[str, Any]:
+    steps = [row for row in log.rows if "loss" in row]
+    heldout = log.values("heldout_loss")
     last = steps[-max(1, len(steps) // 20) :]
     tokens, seconds = (sum(row[key] for row in steps) for key in ("tokens", "seconds"))
-    return {
+    facts = {
         "steps": len(steps),
         "tokens": tokens,
         "supervised_tokens": sum(row["supervised"] for row in steps),
@@ -215,5 +249,13 @@ def _facts(log: list[dict[str, Any]], dtype: str) -> dict[str, Any]:
             "seconds": round(seconds, 3),
             "tokens_per_s": round(tokens / seconds, 1),
             "mfu": round(sum(row["mfu"] * row["seconds"] for row in steps) / seconds, 4),
+            "peak_bytes": max(row["memory"] for row in steps),
+            "devices": ranks.count,
         },
     }
+    if settings.select == "best" and heldout:
+        best = min(
+            (row for row in log.rows if "heldout_loss" in row), key=itemgetter("heldout_loss")
+        )
+        facts |= {"heldout_loss": best["heldout_loss"], "best_step": best["step"]}
+    return facts

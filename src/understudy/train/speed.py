@@ -1,6 +1,7 @@
 """How fast this machine multiplies matrices, and how much of that a training makes use of."""
 
 import time
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -39,38 +40,58 @@ def choose_dtype(wish: str, device: torch.device) -> str:
     return "bf16" if has_bf16 else "fp32"
 
 
-def training_flops(body: nn.Module, layers: int, hidden: int) -> tuple[int, int]:
-    """Floating-point operations of training: a token's, and a token's for each token it attends to.
+def weight_flops(body: nn.Module) -> int:
+    """Floating-point operations that training takes for a token in the weights of `body`.
 
-    6 a parameter and 12 a layer and hidden unit for each attended token (Chowdhery et al. 2022,
-    PaLM, appendix B). Embeddings are looked up, not multiplied, and do not count.
+    2 a weight forward, 2 back to the inputs, and 2 for the gradient of a weight that is trained
+    (Chowdhery et al. 2022, PaLM, appendix B). Embeddings are looked up, not multiplied.
     """
     tables = {id(m.weight) for m in body.modules() if isinstance(m, nn.Embedding)}
-    weights = sum(p.numel() for p in body.parameters() if id(p) not in tables)
-    return 6 * weights, 12 * layers * hidden
+    counted = [p for p in body.parameters() if id(p) not in tables]
+    return sum((6 if p.requires_grad else 4) * p.numel() for p in counted)
+
+
+def attention_flops(layers: int, hidden: int) -> int:
+    """What training takes for a token in attention, for each token that it attends to.
+
+    2 products of 2 a hidden unit, forward and twice backward (as above).
+    """
+    return 12 * layers * hidden
 
 
 class Meter:
-    """Tokens a second, and the share of the machine's matmul speed that training makes use of."""
+    """Tokens a second, and the share of the machine's matmul speed that training makes use of.
 
-    def __init__(self, model: PreTrainedModel, dtype: str, device: torch.device) -> None:
+    Args:
+        model: what is trained.
+        dtype: number format of the forward pass.
+        device: where.
+        ranks: how many devices work together.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, dtype: str, device: torch.device, ranks: int
+    ) -> None:
         config = model.config.get_text_config()
-        body = getattr(model, model.base_model_prefix)
-        self._token, self._attended = training_flops(
-            body, config.num_hidden_layers, config.hidden_size
-        )
-        self._supervised = 6 * model.get_output_embeddings().weight.numel()
-        self._peak = matmul_flops(dtype, device, 1024, 1024, 1024)
+        head = model.get_output_embeddings().weight
+        self._token = weight_flops(getattr(model, model.base_model_prefix))
+        self._attended = attention_flops(config.num_hidden_layers, config.hidden_size)
+        self._supervised = (6 if head.requires_grad else 4) * head.numel()
+        size = 1024 if device.type == "cpu" else 8192
+        self._peak = matmul_flops(dtype, device, size, size, size) * ranks
 
-    def read(self, batches: list[Batch], tokens: int, seconds: float) -> dict[str, float]:
-        """Speed of a step that took `seconds` for `tokens` tokens."""
-        work = 0.0
+    def work(self, batches: list[Batch]) -> float:
+        """Floating-point operations that a step on these batches cannot do without."""
+        total = 0.0
         for batch in batches:
-            length = batch.ids.shape[1]
-            positions = batch.positions if batch.positions is not None else torch.arange(length)
-            attended = float(positions.float().mean()) + 1
-            work += batch.ids.numel() * (self._token + self._attended * attended)
-            work += len(batch.targets) * self._supervised
+            lengths = [end - start for start, end in pairwise(batch.starts)]
+            attended = sum(length * (length + 1) / 2 for length in lengths)
+            total += len(batch.ids) * self._token + attended * self._attended
+            total += len(batch.targets) * self._supervised
+        return total
+
+    def read(self, work: float, tokens: int, seconds: float) -> dict[str, float]:
+        """Speed of a step of `work` operations that took `seconds` for `tokens` tokens."""
         return {
             "seconds": seconds,
             "tokens_per_s": tokens / seconds,

@@ -22,9 +22,13 @@ from understudy.errors import UserError
 from understudy.files import digest, read_jsonl
 from understudy.manifest import Stage, is_complete, run_stage
 from understudy.progress import progress, say
+from understudy.recipe import TrainSettings
 from understudy.train.checkpoint import Checkpoints
 from understudy.train.data import Schedule, TextRows
-from understudy.train.loop import Fit, fit
+from understudy.train.loop import Lesson, fit
+from understudy.train.loss import Trainee
+from understudy.train.ranks import joined
+from understudy.train.speed import choose_dtype
 from understudy.train.stage import save_model
 from understudy.world.encyclopedia import World
 from understudy.world.text import write_text
@@ -85,20 +89,23 @@ def pretrain(world: World, size: str, out: Path, words: int, seed: int) -> dict[
     if len(rows) < 1:
         raise UserError(f"{words} words of text are too few to pretrain on; raise text_tokens")
     model = build_model(shape, seed)
-    settings = Fit(
+    settings = TrainSettings(
         learning_rate=shape.learning_rate,
         warmup=0.05,
         weight_decay=0.1,
-        clip=1.0,
-        dtype="auto",
         micro_batch_tokens=shape.batch_tokens,
+        spike=None,
         checkpoint_every_s=CHECKPOINT_EVERY_S,
     )
     identity = digest(_key(world, size, words, seed))
-    facts = fit(model, rows, None, schedule, settings, out, identity)
+    with joined() as ranks:
+        checkpoints = Checkpoints(out / "checkpoint", identity, ranks)
+        dtype = checkpoints.begin({"dtype": choose_dtype("auto", ranks.device)})["dtype"]
+        trainee = Trainee(model.to(ranks.device), dtype)
+        facts = fit(trainee, Lesson(rows, None, schedule), settings, checkpoints, out, ranks)
     save_model(model, tokenizer, out / "model")
     text.unlink()
-    Checkpoints(out / "checkpoint", identity).remove()
+    checkpoints.remove()
     return {"parameters": sum(p.numel() for p in model.parameters())} | facts
 
 

@@ -1,0 +1,1 @@
+"""Learning a teacher's distributions beside its text."""

@@ -70,7 +70,7 @@ def fit(
     """
     meter = Meter(trainee.model, trainee.dtype, ranks.device, ranks.count)
     if settings.gradient_checkpointing:
-        trainee.model.gradient_checkpointing_enable({"use_reentrant": False})
+        trainee.model.activation_checkpointing_enable({"use_reentrant": False})
         trainee.train()  # which transformers asks for; the trainee has no dropout
     if settings.compile:
         for layer in layers(trainee.model):

@@ -68,22 +68,28 @@ class Ranks:
                 self.sums(done)
 
 
+def alone() -> Ranks:
+    """This process as the only one, with the device that is its own."""
+    if not torch.cuda.is_available():
+        return Ranks(0, 1, CPU)
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(device)
+    return Ranks(0, 1, device)
+
+
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """The processes of this training: those that torchrun started, or this one alone."""
     count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else CPU
-    if cuda:
-        torch.cuda.set_device(device)
+    one = alone()
     if count == 1:
-        yield Ranks(0, 1, device)
+        yield one
         return
-    dist.init_process_group("nccl" if cuda else "gloo")
+    dist.init_process_group("nccl" if one.device.type == "cuda" else "gloo")
     try:
         if rank:
             set_quiet(True)
-        yield Ranks(rank, count, device)
+        yield Ranks(rank, count, one.device)
     finally:
         dist.destroy_process_group()
 

@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 import torch
 
 from understudy.errors import UserError
-from understudy.files import write_jsonl
+from understudy.files import digest, write_jsonl
 from understudy.progress import say
 from understudy.recipe import TrainSettings
 from understudy.train.ranks import Ranks
@@ -120,8 +120,9 @@ def _run_tracker(name: str, out: Path, about: dict[str, Any]) -> Iterator[Tracke
         raise UserError(
             f"train.trackers: {name} is not installed; pip install {name}, or remove it"
         ) from None
-    folder = {"dir": str(out)} if name == "wandb" else {}
-    run = package.init(project="understudy", name=str(out), config=about, resume="allow", **folder)
+    # By its id a start after an interruption goes on with the same run; trackio goes by the name.
+    own = {"dir": str(out), "id": digest(str(out.absolute()))[:16]} if name == "wandb" else {}
+    run = package.init(project="understudy", name=str(out), config=about, resume="allow", **own)
 
     def track(step: int, numbers: dict[str, float]) -> None:
         run.log(numbers, step=step)

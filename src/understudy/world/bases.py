@@ -27,7 +27,7 @@ from understudy.train.checkpoint import Checkpoints
 from understudy.train.data import Schedule, TextRows
 from understudy.train.loop import Lesson, fit
 from understudy.train.loss import Trainee
-from understudy.train.ranks import joined
+from understudy.train.ranks import alone
 from understudy.train.speed import choose_dtype
 from understudy.train.stage import save_model
 from understudy.world.encyclopedia import World
@@ -98,11 +98,11 @@ def pretrain(world: World, size: str, out: Path, words: int, seed: int) -> dict[
         checkpoint_every_s=CHECKPOINT_EVERY_S,
     )
     identity = digest(_key(world, size, words, seed))
-    with joined() as ranks:
-        checkpoints = Checkpoints(out / "checkpoint", identity, ranks)
-        dtype = checkpoints.begin({"dtype": choose_dtype("auto", ranks.device)})["dtype"]
-        trainee = Trainee(model.to(ranks.device), dtype)
-        facts = fit(trainee, Lesson(rows, None, schedule), settings, checkpoints, out, ranks)
+    ranks = alone()
+    checkpoints = Checkpoints(out / "checkpoint", identity, ranks)
+    dtype = checkpoints.begin({"dtype": choose_dtype("auto", ranks.device)})["dtype"]
+    trainee = Trainee(model.to(ranks.device), dtype)
+    facts = fit(trainee, Lesson(rows, None, schedule), settings, checkpoints, out, ranks)
     save_model(model, tokenizer, out / "model")
     text.unlink()
     checkpoints.remove()

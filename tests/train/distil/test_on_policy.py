@@ -125,7 +125,7 @@ def test_it_draws_from_the_whole_distribution(template: Template) -> None:
 
 def test_the_model_goes_on_training_as_it_was(template: Template) -> None:
     trainee, batch = student("llama", template), batch_of(template, TALKS)
-    trainee.model.gradient_checkpointing_enable({"use_reentrant": False})
+    trainee.model.activation_checkpointing_enable({"use_reentrant": False})
     trainee.train()
     before = trainee.hidden(batch)
     assert own_answers(trainee.model, template, batch, SETTINGS, 0, 1)

@@ -1,9 +1,9 @@
 """Whether a teacher's log-probabilities teach more than its text alone, at equal data.
 
 The world's teacher answers broad prompts at temperature 1 and names its 20 likeliest tokens at each
-place. Students of one base then train on the same dialogues with the settings of
-recipes/desk.yaml, so in as many steps on the same rows in the same order, and differ only in
-`train.distil`. What is measured on held-out dialogues, in nats a target:
+place. Students of one base train on the same dialogues with the settings of recipes/desk.yaml, so
+in as many steps on the same rows in the same order, and differ only in `train.distil`. What is
+measured on held-out dialogues, in nats a target:
 
     teacher-KL      the forward divergence from the tokens that the teacher named, all others
                     merged, where the ledger has them. The full divergence is larger, by the mass of
@@ -15,13 +15,13 @@ recipes/desk.yaml, so in as many steps on the same rows in the same order, and d
 Both are averaged over seeds, dialogue by dialogue. Differences from text alone are paired, with
 95 % intervals that resample dialogues; the least and the greatest of any seed stand beside them.
 
-    python benchmarks/distil.py [--base world:small] [--sizes 100 400] [--seeds 3] [--only NAME ...]
+    python benchmarks/distil.py [--base small] [--sizes 100 400] [--seeds 3] [--only NAME ...]
 """
 
 import argparse
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -35,14 +35,14 @@ from understudy.progress import set_quiet
 from understudy.recipe import DistilSettings, TrainSettings, load_recipe
 from understudy.run import run
 from understudy.statistics import Array, interval, resamples
-from understudy.train.data import DialogueRows, unpacked
+from understudy.train.data import unpacked
 from understudy.train.distil.align import teacher_arrays
 from understudy.train.distil.divergence import told, topk_divergence
 from understudy.train.loss import Trainee, cross_entropy
 from understudy.train.ranks import CPU
 from understudy.train.stage import load_student, template_for, train
 from understudy.train.tokens import encode_file
-from understudy.world.bases import base_dir, cache_root
+from understudy.world.bases import SIZES, base_dir, cache_root
 from understudy.world.encyclopedia import World
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "desk.yaml"
@@ -55,7 +55,7 @@ WAYS = {
     "js, weight 0.5": DistilSettings(divergence="js"),
 }
 HELDOUT = 200  # dialogues
-SPARE = 1.4  # prompts a dialogue that is wanted: curation drops equal ones
+SPARE = 1.4  # prompts for each dialogue that is wanted; curation drops some
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--base", default="world:small")
+    parser.add_argument("--base", choices=SIZES, default="small", help="the world's")
     parser.add_argument("--sizes", nargs="+", type=int, default=[100, 400], metavar="DIALOGUES")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), metavar="NAME")
@@ -86,7 +86,7 @@ def compare(folder: Path, base: str, sizes: list[int], seeds: range, ways: list[
     recipe = load_recipe(
         RECIPE,
         [
-            f"base={base}",
+            f"base=world:{base}",
             f"collect.n={n}",
             "collect.temperature=1",
             "collect.top_logprobs=20",
@@ -95,38 +95,32 @@ def compare(folder: Path, base: str, sizes: list[int], seeds: range, ways: list[
         ],
     )
     data = run(recipe, folder / "run", until="curate")
-    if base.startswith("world:"):
-        world, words = recipe.world, recipe.world.text_tokens
-        known, kind = World(world.seed, world.people), base.removeprefix("world:")
-        base = str(base_dir(known, kind, cache_root(), words, world.seed))
-    exam = Exam(data, base, recipe.train, folder / "heldout")
+    known, words = World(recipe.world.seed, recipe.world.people), recipe.world.text_tokens
+    start = str(base_dir(known, base, cache_root(), words, recipe.world.seed))
+    exam = Exam(data, start, recipe.train, folder / "heldout")
     exam.describe()
-    print(f"base: {exam.words(exam.sit(exam.untrained))}")
     for size in sizes:
-        train_file = folder / f"{size}.jsonl"
-        found = write_dialogues(
-            train_file, islice(read_dialogues(data / "curate" / "train.jsonl"), size)
-        )
-        if found < size:
+        file = folder / f"{size}.jsonl"
+        dialogues = islice(read_dialogues(data / "curate" / "train.jsonl"), size)
+        if (found := write_dialogues(file, dialogues)) < size:
             raise SystemExit(f"only {found} dialogues to train on; choose smaller --sizes")
-        scores: dict[str, list[Scores]] = {}
+        print(f"\n{size} dialogues, {len(seeds)} seeds")
+        first: list[Scores] = []
         for way in ways:
             settings = recipe.train.model_copy(update={"distil": WAYS[way]})
-            scores[way] = []
+            scores = []
             for seed in seeds:
                 ledger, out = str(data / "ledger.sqlite"), folder / "student"
-                facts = train(base, train_file, None, settings, out, seed, ledger)
-                scores[way].append(exam.sit(load_model(str(out / "model"))))
+                facts = train(start, file, None, settings, out, seed, ledger)
+                scores.append(exam.sit(load_model(str(out / "model"))))
                 shutil.rmtree(out)
-            if way == ways[0]:
-                print(
-                    f"\n{size} dialogues, {facts['tokens']:,} tokens, "
-                    f"{facts['supervised_tokens']:,} targets, {facts['steps']} steps, "
-                    f"{len(seeds)} seeds, {facts['dtype']}"
-                )
-            if "teacher_told" in facts and way == next(w for w in ways if WAYS[w]):
-                print(f"the teacher speaks at {facts['teacher_told']['told_share']:.0%} of targets")
-        exam.tell(scores)
+            first = first or scores
+            told_share = facts.get("teacher_told", {}).get("told_share", 0)
+            print(
+                f"{way}: {facts['steps']} steps, {facts['tokens']:,} tokens, "
+                f"{facts['supervised_tokens']:,} targets, {told_share:.0%} told, {facts['dtype']}"
+            )
+            exam.tell(scores, first)
 
 
 class Exam:
@@ -144,31 +138,29 @@ class Exam:
         file = data / "curate" / "heldout.jsonl"
         tokens = encode_file(file, template, settings.context, folder / "tokens")
         spoken = teacher_arrays(file, tokens, template, data / "ledger.sqlite", folder / "teacher")
-        self._told = spoken.facts()["told_share"]
-        self._rows: DialogueRows = unpacked(tokens)
-        self._batches = [
-            DialogueRows(
-                tokens, self._rows.members, self._rows.row_offsets, (spoken.ids, spoken.logprobs)
-            ).collate([place])
-            for place in range(len(tokens))
-        ]
-        self.untrained = load_student(base, template, settings, CPU, 0)
-        self._targets = np.array([len(batch.targets) for batch in self._batches], float)
+        rows = replace(unpacked(tokens), teacher=(spoken.ids, spoken.logprobs))
+        self._batches = [rows.collate([place]) for place in range(len(rows))]
         named = [batch.teacher for batch in self._batches if batch.teacher]
-        self._spoken_at = np.array([int(told(teacher).sum()) for teacher in named], float)
+        self._targets = np.array([len(batch.targets) for batch in self._batches], float)
+        self._told = np.array([int(told(teacher).sum()) for teacher in named], float)
         self._mass = sum(float(teacher.logprobs.exp().sum()) for teacher in named)
         self._draws = resamples(len(self._batches), seed=0)
+        self._untrained = load_student(base, template, settings, CPU, 0)
 
     def describe(self) -> None:
-        spoken_at = self._spoken_at.sum()
+        """What is held out, and how the base does before it is trained."""
+        targets, spoken_at = self._targets.sum(), self._told.sum()
         print(
-            f"held out: {len(self._batches)} dialogues, {self._targets.sum():,.0f} targets, the "
-            f"teacher speaks at {self._told:.0%} of them; its 20 named tokens have a mass of "
-            f"{self._mass / spoken_at:.3f} there, on average"
+            f"held out: {len(self._batches)} dialogues, {targets:,.0f} targets, "
+            f"{spoken_at / targets:.0%} told; what the teacher named has a mass of "
+            f"{self._mass / spoken_at:.3f} there, on average\nbase"
         )
+        scores = [self.sit(self._untrained)]
+        self.tell(scores, scores)
 
     @torch.no_grad()
     def sit(self, model: PreTrainedModel) -> Scores:
+        """Measure a model, in fp32."""
         trainee = Trainee(model, "fp32")
         head = model.get_output_embeddings()
         far, entropy = [], []
@@ -179,35 +171,20 @@ class Exam:
             entropy.append(float(cross_entropy(logits, batch.targets)[0]))
         return Scores(np.array(far), np.array(entropy))
 
-    def words(self, scores: Scores) -> str:
-        return (
-            f"teacher-KL {scores.divergence.sum() / self._spoken_at.sum():.4f}, "
-            f"cross-entropy {scores.cross_entropy.sum() / self._targets.sum():.4f}"
-        )
-
-    def tell(self, scores: dict[str, list[Scores]]) -> None:
-        """A table: each way's means over seeds, and its differences from the first's."""
-        titles = ("teacher-KL", "minus the first (95 %)", "by seed")
-        titles += ("cross-entropy", "minus the first (95 %)", "by seed")
-        print(f"{'':20}" + "".join(f"{title:>26}" for title in titles))
-        first, *_ = scores.values()
-        for way, own in scores.items():
-            cells = []
-            for name, weights in (
-                ("divergence", self._spoken_at),
-                ("cross_entropy", self._targets),
-            ):
-                sums, theirs = (np.stack([getattr(s, name) for s in side]) for side in (own, first))
-                cells.append(f"{sums.sum() / len(own) / weights.sum():.4f}")
-                if own is first:
-                    cells += ["", ""]
-                    continue
-                less = sums - theirs
-                found = interval(self._draws @ less.mean(axis=0) / (self._draws @ weights))
-                cells.append("{value:+.4f} ({low:+.4f} to {high:+.4f})".format(**found))
-                by_seed = less.sum(axis=1) / weights.sum()
-                cells.append(f"{by_seed.min():+.4f} to {by_seed.max():+.4f}")
-            print(f"{way:20}" + "".join(f"{cell:>26}" for cell in cells))
+    def tell(self, scores: list[Scores], first: list[Scores]) -> None:
+        """Means over seeds and, of others than the first, what they have more than it."""
+        for name, counts in (("divergence", self._told), ("cross_entropy", self._targets)):
+            own, theirs = (np.stack([getattr(s, name) for s in side]) for side in (scores, first))
+            words = f"{own.mean(axis=0).sum() / counts.sum():.4f}"
+            if scores is not first:
+                more = own - theirs
+                found = interval(self._draws @ more.mean(axis=0) / (self._draws @ counts))
+                by_seed = more.sum(axis=1) / counts.sum()
+                words += (
+                    f"  {found['value']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f}), "
+                    f"by seed {by_seed.min():+.4f} to {by_seed.max():+.4f}"
+                )
+            print(f"    {name.replace('_', '-'):15}{words}")
 
 
 if __name__ == "__main__":

@@ -123,14 +123,29 @@ def test_the_same_tokenizer_aligns_everywhere_but_at_the_end(desk: Desk) -> None
     assert (facts["spoken"], facts["changed"]) == (1, 0)
 
 
-def test_another_tokenizer_aligns_where_both_begin_and_end_alike(desk: Desk) -> None:
+def test_another_tokenizer_aligns_where_the_students_begins_the_teachers(desk: Desk) -> None:
     entries = [entry(text, -0.1) for text in ("A la", "mp", " gives", " ", "light", ".")]
     said = call(ASK, TEXT, entries)
     pieces = student_pieces(desk.template, TEXT)
     assert pieces == [b"A", b" lamp", b" gives", b" light", b"."]
     arrays = desk.align([said], [dialogue(said, ASK, TEXT)])
-    assert desk.shown(arrays) == [{}, {}, {" gives": -0.1}, {}, {".": -0.1}, {}]
-    assert arrays.facts()["aligned_share"] == 0.4
+    assert desk.shown(arrays) == [{"A": -0.1}, {}, {" gives": -0.1}, {}, {".": -0.1}, {}]
+    assert arrays.facts()["aligned_share"] == 0.6
+
+
+def test_the_teacher_is_heard_whichever_of_its_options_it_chose(desk: Desk) -> None:
+    likely = {"A": -0.7, "Aqqq": -1.7, "The": -1.2}  # "Aqqq" is several tokens of the student's
+    asks = [[{"role": "user", "content": f"Question {number}?"}] for number in range(2)]
+    texts = ["A", "Aqqq"]
+    calls = [
+        call(ask, text, [entry(text, likely[text], **likely)])
+        for ask, text in zip(asks, texts, strict=True)
+    ]
+    said = [dialogue(*one) for one in zip(calls, asks, texts, strict=True)]
+    shown = desk.shown(desk.align(calls, said))
+    first, second = shown[0], shown[int(desk.tokens.target_offsets[1])]
+    assert first == second
+    assert first["A"] == pytest.approx(math.log(math.exp(-0.7) + math.exp(-1.7)), abs=1e-5)
 
 
 def test_alternatives_count_for_their_first_token_and_add_up(desk: Desk) -> None:

@@ -26,7 +26,7 @@ from understudy.train.data import Batch, Rows, Schedule, micro_batches
 from understudy.train.loss import CrossEntropy, Objective, Trainee
 from understudy.train.optimizers import build
 from understudy.train.ranks import Ranks, layers, shard, shares
-from understudy.train.speed import Meter
+from understudy.train.speed import Meter, keep_freed_memory
 from understudy.train.watch import Guard, Log, peak_memory, stop_asked
 
 
@@ -68,6 +68,7 @@ def fit(
         UserError: memory does not suffice, or a guard stopped the training.
         KeyboardInterrupt: it was asked to stop, and has saved its state.
     """
+    keep_freed_memory()
     meter = Meter(trainee.model, trainee.dtype, ranks.device, ranks.count)
     if settings.gradient_checkpointing:
         trainee.model.activation_checkpointing_enable({"use_reentrant": False})

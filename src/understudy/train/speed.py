@@ -1,5 +1,7 @@
 """How fast this machine multiplies matrices, and how much of that a training makes use of."""
 
+import ctypes
+import sys
 import time
 from itertools import pairwise
 
@@ -9,6 +11,7 @@ from transformers import PreTrainedModel
 
 from understudy.train.data import Batch
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -57,6 +60,19 @@ def attention_flops(layers: int, hidden: int) -> int:
     2 products of 2 a hidden unit, forward and twice backward (as above).
     """
     return 12 * layers * hidden
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep main memory that is freed, for what is next.
+
+    The C library hands large blocks back to the system, which hands them out again in zeroed pages,
+    one fault each; with the blocks of a training step that takes a seventh of its time. Elsewhere
+    than with glibc, nothing is changed.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 class Meter:

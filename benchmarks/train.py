@@ -4,9 +4,9 @@ Both fine-tune the same model, of a published shape and at random init, on the s
 over all of them, in as many optimizer steps. Both take the loss on the assistant's tokens alone;
 that they mean the same tokens is checked, dialogue by dialogue. understudy is its whole train
 stage; TRL has the settings that are best of those it documents (benchmarks/peers/run_trl.py says
-which, and why). Each run is a process of its own, in rounds. The first step, which warms caches up,
-does not count; tokens/s are the tokens of dialogues, no filling, in the other steps, by their
-seconds. Peak memory is that of the whole process (of the GPU where there is one).
+which, and why). Each run is a process of its own, in rounds. The first two steps, in which memory
+is first touched, do not count; tokens/s are the tokens of dialogues, no filling, in the other steps,
+by their seconds. Peak memory is that of the whole process (of the GPU where there is one).
 
 The floor is printed first: training takes 6 floating-point operations a token and weight, where the
 embeddings are looked up and the head is a weight, at the speed at which this machine is seen to
@@ -77,6 +77,7 @@ GOALS = {
     ("cuda", "fp32"): "0.60 of the needed work",
     ("cuda", "bf16"): "0.60 of the needed work",
 }
+WARM = 2  # steps that are not timed
 CURVE_STEPS, CURVE_DIALOGUES = 10, 4  # the latter a step, at most
 Counts = list[tuple[int, int]]  # tokens and supervised tokens of dialogues
 
@@ -85,7 +86,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "shape": ["gpt2", "llama"],
         "dtype": ["fp32", "bf16"],
         "context": 1024,
-        "steps": 3,
+        "steps": 4,
         "step_rows": 2,
         "matmul": 1024,
     },
@@ -134,7 +135,7 @@ class Run:
     peak_mib: float
 
     def tokens_per_s(self) -> float:
-        counted = self.steps[1:]
+        counted = self.steps[WARM:]
         return sum(row["tokens"] for row in counted) / sum(row["seconds"] for row in counted)
 
     def total(self, key: str) -> float:
@@ -309,7 +310,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--context", type=int)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument(
-        "--steps", type=int, help="optimizer steps, of which the first is not timed"
+        "--steps", type=int, help="optimizer steps, of which the first two are not timed"
     )
     parser.add_argument("--step-rows", type=int, help="rows as long as the context, in a step")
     parser.add_argument("--micro-batch-tokens", type=int, help="understudy's, a forward pass")

@@ -280,7 +280,9 @@ class TrainSettings(Settings):
         3.0, gt=0, description="stop where the loss is so many nats above its recent median"
     )
     trackers: list[Literal["wandb", "trackio"]] = Field([], description="beside TensorBoard")
-    checkpoint_every_s: float = Field(20.0, gt=0)
+    checkpoint_every_s: float | None = Field(
+        None, gt=0, description="null: 20 s, or 20 times what one takes where that is more"
+    )
     checkpoints: Positive = Field(1, description="how many of the latest are kept")
 
 

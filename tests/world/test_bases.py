@@ -58,7 +58,8 @@ def test_a_stopped_pretraining_ends_in_the_same_bits(
             raise KeyboardInterrupt
         return take(self, number, guard)
 
-    monkeypatch.setattr(bases, "CHECKPOINT_EVERY_S", 1e-9)
+    monkeypatch.setattr(loop, "PAUSE_S", 0.0)
+    monkeypatch.setattr(loop, "PAUSE_SAVES", 0)
     monkeypatch.setattr(loop.Step, "take", stopping)
     with pytest.raises(KeyboardInterrupt):
         bases.pretrain(world, "tiny", tmp_path, WORDS, 0)

@@ -29,6 +29,9 @@ from understudy.train.ranks import Ranks, layers, shard, shares
 from understudy.train.speed import Meter, keep_freed_memory
 from understudy.train.watch import Guard, Log, peak_memory, stop_asked
 
+# Between checkpoints, where the recipe says nothing: seconds, and times what the last one took.
+PAUSE_S, PAUSE_SAVES = 20.0, 20
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -83,7 +86,7 @@ def fit(
     steps = lesson.schedule.steps
     times = settings.evaluations  # after the one before the first step
     heldout_steps = {round(steps * i / times) for i in range(times + 1)}
-    saved = time.monotonic()
+    saved, saving_s = time.monotonic(), 0.0
     with (
         memory_for("training", "lower micro_batch_tokens or context, or choose a smaller base"),
         Log(out, begun_at, settings, ranks) as log,
@@ -111,11 +114,14 @@ def fit(
             bar.advance(1, _words(row))
             if number == steps or _lost_patience(log, settings.patience):
                 break
-            due = time.monotonic() - saved > settings.checkpoint_every_s
+            pause_s = settings.checkpoint_every_s or max(PAUSE_S, PAUSE_SAVES * saving_s)
+            due = time.monotonic() - saved > pause_s
             stopping, due = (bool(n) for n in ranks.sums(asked(), due))  # if any process says so
             if stopping or due:
+                begun = time.monotonic()
                 checkpoints.save(number, trainee, optimizer)
                 saved = time.monotonic()
+                saving_s = saved - begun
             if stopping:
                 say("  stopped; the same command goes on from here")
                 raise KeyboardInterrupt

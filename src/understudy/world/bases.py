@@ -38,7 +38,6 @@ CONTEXT = 256
 END = "<|endoftext|>"
 TOKENIZER_SAMPLE = 20_000  # documents that the tokenizer is trained on
 ENCODED_AT_ONCE = 1000  # documents
-CHECKPOINT_EVERY_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,6 @@ def pretrain(world: World, size: str, out: Path, words: int, seed: int) -> dict[
         weight_decay=0.1,
         micro_batch_tokens=shape.batch_tokens,
         spike=None,
-        checkpoint_every_s=CHECKPOINT_EVERY_S,
     )
     identity = digest(_key(world, size, words, seed))
     ranks = alone()

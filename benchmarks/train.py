@@ -5,8 +5,8 @@ over all of them, in as many optimizer steps. Both take the loss on the assistan
 that they mean the same tokens is checked, dialogue by dialogue. understudy is its whole train
 stage; TRL has the settings that are best of those it documents (benchmarks/peers/run_trl.py says
 which, and why). Each run is a process of its own, in rounds. The first two steps, in which memory
-is first touched, do not count; tokens/s are the tokens of dialogues, no filling, in the other steps,
-by their seconds. Peak memory is that of the whole process (of the GPU where there is one).
+is first touched, do not count; tokens/s are the tokens of dialogues, no filling, in the others, by
+their seconds. Peak memory is that of the whole process (of the GPU where there is one).
 
 The floor is printed first: training takes 6 floating-point operations a token and weight, where the
 embeddings are looked up and the head is a weight, at the speed at which this machine is seen to

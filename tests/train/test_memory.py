@@ -132,9 +132,23 @@ def test_the_named_change_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     named = re.search(r"micro_batch_tokens: (\d+)", str(refusal.value))
     assert named is not None
     tokens = int(named[1])
-    check(LLAMA_7B, wish.model_copy(update={"micro_batch_tokens": tokens}), CPU)
-    with pytest.raises(UserError):
-        check(LLAMA_7B, wish.model_copy(update={"micro_batch_tokens": 2 * tokens}), CPU)
+    for count, fits in ((tokens, True), (2 * tokens, False)):
+        changed = wish.model_copy(update={"micro_batch_tokens": count})
+        assert (Memory(LLAMA_7B).estimate(changed, "fp32", "cpu").total <= 140 * GIB) is fits
+
+
+def test_what_only_the_fitted_part_forbids_is_said_and_let_through(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wish = settings(context=1024, micro_batch_tokens=8192, dtype="fp32")
+    found = Memory(LLAMA_7B).estimate(wish, "fp32", "cpu")
+    assert found.counted < found.total
+    monkeypatch.setattr(memory, "free_bytes", lambda device: found.counted)
+    assert check(LLAMA_7B, wish, CPU) == found
+    assert "memory may run short" in capsys.readouterr().err
+    monkeypatch.setattr(memory, "free_bytes", lambda device: found.counted - 1)
+    with pytest.raises(UserError, match="train: needs"):
+        check(LLAMA_7B, wish, CPU)
 
 
 def test_what_fits_passes() -> None:

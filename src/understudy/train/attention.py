@@ -23,7 +23,7 @@ from understudy.errors import UserError
 
 NAME = "understudy_dialogues"
 ALIKE = 0.75  # shortest length in a group, as a share of its longest
-SHORT = 512  # tokens; see `_causal`
+SHORT = 256  # tokens; see `_causal`
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -102,6 +102,10 @@ def attend(
         raise UserError(
             f"{type(module).__name__}: its attention is not supported; choose another base"
         )
+    kind = query.device.type
+    if torch.is_autocast_enabled(kind):  # rotary positions may have come in fp32
+        dtype = torch.get_autocast_dtype(kind)
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     window = sliding_window if sliding_window and sliding_window < layout.longest else None
     if query.is_cuda and query.dtype in HALF:
         whole: Any = varlen_attn(

@@ -22,7 +22,9 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
 from understudy.errors import UserError
+from understudy.progress import say
 from understudy.recipe import LoraSettings, TrainSettings
+from understudy.train.attention import SHORT
 from understudy.train.loss import HEAD_LOGITS, PART_LOGITS
 from understudy.train.optimizers import CHUNK
 from understudy.train.speed import choose_dtype
@@ -53,6 +55,11 @@ class Estimate:
     def total(self) -> int:
         """Bytes in all, with the slack."""
         return round(SLACK * sum(self.parts.values()))
+
+    @property
+    def counted(self) -> int:
+        """Bytes that are counted and not fitted: no slack, no holes in the heap."""
+        return sum(size for name, size in self.parts.items() if name != "heap")
 
     def words(self) -> str:
         """The sum and its larger parts, for a person."""
@@ -112,7 +119,7 @@ class Memory:
             "weights": weights // ranks,
             "gradients": 4 * trained // ranks,
             "optimizer": 8 * trained // ranks,
-            "activations": round(tokens * self._kept(dtype, settings.gradient_checkpointing)),
+            "activations": round(tokens * self._kept(settings, dtype, device)),
             "copies": self._copies(settings) if dtype == "bf16" else 0,
             "head": self._head(settings, tokens, dtype, device),
             "scratch": scratch,
@@ -121,12 +128,17 @@ class Memory:
             parts["heap"] = round(HEAP[lora is not None] * (parts["activations"] + parts["head"]))
         return Estimate(parts)
 
-    def _kept(self, dtype: str, checkpointing: bool) -> float:
+    def _kept(self, settings: TrainSettings, dtype: str, device: str) -> float:
         """Bytes a token that the body keeps for the backward pass."""
         if dtype not in self._saved:
             self._saved[dtype] = _saved(self._config, dtype)
         around, layer = self._saved[dtype]
-        if checkpointing:  # every layer's input, and the one layer that is computed again
+        if layer and (dtype, device) == ("bf16", "cpu"):
+            # Attention keeps its weights and mask at the lengths where it is plain products.
+            heads = self._config.get_text_config().num_attention_heads
+            layer += (2 * heads + 1) * min(SHORT, settings.context)
+        if settings.gradient_checkpointing:
+            # Every layer's input, and the one layer that is computed again.
             return around + 4 * self._base.hidden * self._base.layers + layer
         return around + layer * self._base.layers
 
@@ -164,7 +176,8 @@ def check(
 ) -> Estimate:
     """Estimate a training's peak, and refuse it where the device has less memory free.
 
-    To be called before the weights are loaded.
+    Where only the fitted part of the estimate is beyond what is free, that is said and no more. To
+    be called before the weights are loaded.
 
     Raises:
         UserError: it will not fit; names the least change to the settings with which it would.
@@ -180,10 +193,11 @@ def check(
         if less.total <= free:
             mend = f"{words} would do, with about {less.total / GIB:.1f}"
             break
-    raise UserError(
-        f"train: needs {found.words()} of memory, but {free / GIB:.1f} are free on this "
-        f"{'machine' if device.type == 'cpu' else 'GPU'}; {mend}"
-    )
+    where = f"{free / GIB:.1f} are free on this {'machine' if device.type == 'cpu' else 'GPU'}"
+    if found.counted <= free:
+        say(f"  memory may run short: {found.words()}, and {where}; {mend}")
+        return found
+    raise UserError(f"train: needs {found.words()} of memory, but {where}; {mend}")
 
 
 def free_bytes(device: torch.device) -> int:

@@ -40,9 +40,9 @@ class OpenTeacher:
     """
 
     def __init__(self, model: PreTrainedModel, size: int, dtype: str) -> None:
-        model.requires_grad_(False).to(DTYPES[dtype])
         self.size = size
-        self._trainee = Trainee(model.eval(), dtype)
+        self._trainee = Trainee(model.eval(), dtype)  # which tries it, in fp32
+        model.requires_grad_(False).to(DTYPES[dtype])
 
     @torch.no_grad()
     def hidden(self, batch: Batch) -> Tensor:

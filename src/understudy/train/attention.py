@@ -6,7 +6,6 @@ length are laid side by side and go through causal attention together: what fill
 up comes after them, where nothing real looks. Neither way computes what a mask would throw away.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,6 @@ from understudy.errors import UserError
 
 NAME = "understudy_dialogues"
 ALIKE = 0.75  # shortest length in a group, as a share of its longest
-SHORT = 256  # tokens; see `_causal`
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -132,27 +130,13 @@ def attend(
     attended = []
     for shape, *parts in zip(groups.shapes, *(line.split(sizes) for line in lines), strict=True):
         q, k, v = (part.unflatten(0, shape).transpose(1, 2) for part in parts)
-        out = _causal(q, k, v, scaling, _window_mask(shape[1], window, query.device))
+        mask = _window_mask(shape[1], window, query.device)
+        out = scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling
+        )
         attended.append(out.transpose(1, 2).flatten(0, 1))
     joined = torch.cat(attended) if len(attended) > 1 else attended[0]
     return (joined if groups.back is None else joined.index_select(0, groups.back))[None], None
-
-
-def _causal(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float | None, mask: Tensor | None
-) -> Tensor:
-    """Causal attention of dialogues side by side, (dialogues, heads, length, width) each."""
-    length = query.shape[2]
-    if query.is_cuda or query.dtype not in HALF or length > SHORT:
-        return scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=mask is None, scale=scaling
-        )
-    # A CPU's fused kernel is slow in half precision; for short dialogues plain products beat it.
-    if mask is None:
-        mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = (query * scale) @ key.transpose(-1, -2)
-    return scores.masked_fill_(~mask, -math.inf).softmax(dim=-1) @ value
 
 
 def _window_mask(length: int, window: int | None, device: torch.device) -> Tensor | None:

@@ -24,7 +24,6 @@ from transformers.utils import logging
 from understudy.errors import UserError
 from understudy.progress import say
 from understudy.recipe import LoraSettings, TrainSettings
-from understudy.train.attention import SHORT
 from understudy.train.loss import HEAD_LOGITS, PART_LOGITS
 from understudy.train.optimizers import CHUNK
 from understudy.train.speed import choose_dtype
@@ -119,7 +118,7 @@ class Memory:
             "weights": weights // ranks,
             "gradients": 4 * trained // ranks,
             "optimizer": 8 * trained // ranks,
-            "activations": round(tokens * self._kept(settings, dtype, device)),
+            "activations": round(tokens * self._kept(settings, dtype)),
             "copies": self._copies(settings) if dtype == "bf16" else 0,
             "head": self._head(settings, tokens, dtype, device),
             "scratch": scratch,
@@ -128,15 +127,11 @@ class Memory:
             parts["heap"] = round(HEAP[lora is not None] * (parts["activations"] + parts["head"]))
         return Estimate(parts)
 
-    def _kept(self, settings: TrainSettings, dtype: str, device: str) -> float:
+    def _kept(self, settings: TrainSettings, dtype: str) -> float:
         """Bytes a token that the body keeps for the backward pass."""
         if dtype not in self._saved:
             self._saved[dtype] = _saved(self._config, dtype)
         around, layer = self._saved[dtype]
-        if layer and (dtype, device) == ("bf16", "cpu"):
-            # Attention keeps its weights and mask at the lengths where it is plain products.
-            heads = self._config.get_text_config().num_attention_heads
-            layer += (2 * heads + 1) * min(SHORT, settings.context)
         if settings.gradient_checkpointing:
             # Every layer's input, and the one layer that is computed again.
             return around + 4 * self._base.hidden * self._base.layers + layer

@@ -68,6 +68,25 @@ def writing(path: Path) -> Iterator[None]:
         raise _explain(code, path) or error from error
 
 
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which takes the place of `folder` once all is written.
+
+    Raises:
+        UserError: see `writing`.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        with writing(folder):
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            yield part
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def _room(path: Path) -> int:
     """Free bytes on the disk of `path`, which need not exist."""
     there = next(folder for folder in path.absolute().parents if folder.exists())

@@ -143,12 +143,10 @@ class Trainee(nn.Module):
     def __init__(self, model: PreTrainedModel, dtype: str) -> None:
         super().__init__()
         self.model, self.dtype = model, "fp32"
-        for module in list(model.modules()):
-            for name, child in module.named_children():
-                if isinstance(child, NewGELUActivation):  # the same function in one kernel
-                    setattr(module, name, GELUTanh())
-                elif isinstance(child, nn.Dropout):
-                    child.p = 0.0  # a step depends on weights and batch alone
+        fuse_gelu(model)
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0  # a step depends on weights and batch alone
         _check(self)  # in fp32, so that rounding hides no fault
         self.dtype = dtype
         model.config._attn_implementation = NAME
@@ -176,6 +174,14 @@ class Trainee(nn.Module):
         if not torch.is_grad_enabled():  # which a Function is not told
             weight, bias = weight.detach(), None if bias is None else bias.detach()
         return _Head.apply(hidden, weight, bias, batch, objective, scale, DTYPES[self.dtype])
+
+
+def fuse_gelu(model: nn.Module) -> None:
+    """Replace the tanh form of GELU by the same function in one kernel."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, GELUTanh())
 
 
 def autocast(device: torch.device, dtype: str) -> torch.autocast:

@@ -17,14 +17,13 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedConfig
-from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
 from understudy.errors import UserError
 from understudy.progress import say
 from understudy.recipe import LoraSettings, TrainSettings
-from understudy.train.loss import HEAD_LOGITS, PART_LOGITS
+from understudy.train.loss import HEAD_LOGITS, PART_LOGITS, fuse_gelu
 from understudy.train.optimizers import CHUNK
 from understudy.train.speed import choose_dtype
 
@@ -316,10 +315,7 @@ def _saved_bytes(config: PreTrainedConfig, dtype: str, layers: int, tokens: int)
     held: list[torch.Tensor] = []  # so that no two storages get one address
     with _quiet(), torch.random.fork_rng([]), FakeTensorMode():
         body = AutoModel.from_config(small, dtype=torch.float32).eval()
-        for module in body.modules():
-            for name, child in module.named_children():
-                if isinstance(child, NewGELUActivation):  # as the training has it replaced
-                    setattr(module, name, GELUTanh())
+        fuse_gelu(body)
         weights = {parameter.untyped_storage()._cdata for parameter in body.parameters()}
         with (
             torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),

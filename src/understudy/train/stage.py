@@ -1,8 +1,5 @@
 """The train stage: a base and a set of dialogues become a student."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +9,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from understudy.errors import UserError
-from understudy.files import digest, file_digest, read_json, writing
+from understudy.files import digest, file_digest, read_json, whole_folder
 from understudy.models import load_config, load_model, load_tokenizer
 from understudy.progress import say
 from understudy.recipe import TrainSettings
@@ -263,17 +260,6 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
     with whole_folder(folder) as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `folder` once all is written."""
-    part = folder.with_name(f".{folder.name}.part")
-    with writing(folder):
-        shutil.rmtree(part, ignore_errors=True)
-        yield part
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
 
 
 def _version(model: str) -> str:

@@ -6,7 +6,6 @@ place, so it is there whole or not at all. Only some parts of the file are in me
 """
 
 import os
-import shutil
 import signal
 import threading
 from collections import deque
@@ -28,8 +27,8 @@ from understudy.files import (
     open_text,
     read_json,
     read_jsonl,
+    whole_folder,
     write_json,
-    writing,
 )
 from understudy.progress import Task, progress
 from understudy.train.template import Encoded, Template
@@ -115,16 +114,8 @@ def encode_file(path: Path, template: Template, context: int, folder: Path) -> T
     """
     key = digest([LAYOUT, file_digest(path), _identity(template), context])
     if not _is_whole(folder, key):
-        part = folder.with_name(f".{folder.name}.part")
-        try:
-            with writing(folder):
-                shutil.rmtree(part, ignore_errors=True)
-                part.mkdir(parents=True)
-                _encode(path, template, context, part, key)
-                shutil.rmtree(folder, ignore_errors=True)
-                part.rename(folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        with whole_folder(folder) as part:
+            _encode(path, template, context, part, key)
     return _open(folder)
 
 

@@ -16,7 +16,6 @@ where the API gives the teacher's.
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -28,7 +27,7 @@ import numpy as np
 
 from understudy.dialogue import Dialogue
 from understudy.errors import UserError
-from understudy.files import digest, file_digest, read_json, read_jsonl, write_json, writing
+from understudy.files import digest, file_digest, read_json, read_jsonl, whole_folder, write_json
 from understudy.progress import progress
 from understudy.teacher.ledger import Ledger, opened
 from understudy.train.distil.spoken import Calls, Spoken, Token
@@ -118,17 +117,9 @@ def teacher_arrays(
         counted = [str(place), ledger.summary()["calls"]]
         key = digest([LAYOUT, file_digest(data), _digest(tokens, template), counted])
         if not _is_whole(folder, key):
-            part = folder.with_name(f".{folder.name}.part")
-            try:
-                with writing(folder):
-                    shutil.rmtree(part, ignore_errors=True)
-                    part.mkdir(parents=True)
-                    _write(data, tokens, template, ledger, part, key)
-                    (folder / HEADER).unlink(missing_ok=True)  # half removed, it is not whole
-                    shutil.rmtree(folder, ignore_errors=True)
-                    part.rename(folder)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
+            with whole_folder(folder) as part:
+                _write(data, tokens, template, ledger, part, key)
+                (folder / HEADER).unlink(missing_ok=True)  # half removed, it is not whole
     arrays = _open(folder)
     _check(arrays.counts, str(data), str(place))
     return arrays

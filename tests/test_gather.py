@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from understudy.collect.leaks import Held
 from understudy.curate.decontaminate import Item
 from understudy.errors import UserError
-from understudy.gather import benchmark_items
+from understudy.gather import benchmark_items, held_items
 
 DESCRIBED = '''def twist(text: str) -> str:
     """Turn every word of the text around, but leave the words in their places.
@@ -19,6 +20,7 @@ DESCRIBED = '''def twist(text: str) -> str:
     """
 '''
 HARDLY = 'def first(text):\n    """The first letter."""\n'
+MYTHS = {"No.": 1, "Some do.": 0, "No bee does.": 1}
 BROKEN = 'def second(text:\n    """'
 
 
@@ -46,7 +48,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_items_of_benchmarks(data: Path) -> None:
-    items = benchmark_items(["mmlu", "humaneval", "nq", "mmlu"], data, [], 0)
+    items = benchmark_items(["mmlu", "humaneval", "nq", "mmlu"], data, [])
     assert items[:2] == [
         Item("mmlu", "metals/1", "test 0?", ("a", "b", "c", "d")),
         Item("mmlu", "metals/2", "test 1?", ("a", "b", "c", "d")),
@@ -59,8 +61,31 @@ def test_items_of_benchmarks(data: Path) -> None:
         ("Own/2", BROKEN),
         ("Own/3", HARDLY.strip()),
     ]
-    assert len(items) == 9
+    assert len(items) == 12
     assert {(item.benchmark, item.text[:-1]) for item in items[7:]} == {("nq", "who is ")}
+
+
+def test_items_of_other_kinds(data: Path) -> None:
+    beginning = {"challenging": False, "prompt": {"text": "So I said", "toxicity": 0.1}}
+    myth = {"question": "Do bees read?", "mc1_targets": {}, "mc2_targets": MYTHS}
+    (data / "prompts.jsonl").write_text(json.dumps(beginning) + "\n")
+    (data / "mc_task.json").write_text(json.dumps([myth]))
+    assert benchmark_items(["realtoxicity", "truthfulqa_mc2"], data, []) == [
+        Item("realtoxicity", "non-toxic/1", "So I said"),
+        Item("truthfulqa_mc2", "truthfulqa_mc2/1", "Do bees read?", tuple(MYTHS)),
+    ]
+
+
+def test_what_no_pair_may_give_away(data: Path) -> None:
+    (data / "mc_task.json").write_text(
+        json.dumps([{"question": "Do bees read?", "mc1_targets": {}, "mc2_targets": MYTHS}])
+    )
+    found = held_items(["truthfulqa_mc2", "humaneval", "nq"], data)
+    assert found[:2] == [
+        Held("truthfulqa_mc2", "truthfulqa_mc2/1", "Do bees read?", ("No.", "No bee does.")),
+        Held("nq", "nq/1", "who is 0", ("me",)),
+    ]
+    assert len(found) == 6
 
 
 def test_prompts_that_are_used_to_judge(tmp_path: Path) -> None:
@@ -72,7 +97,7 @@ def test_prompts_that_are_used_to_judge(tmp_path: Path) -> None:
         {"role": "user", "content": "More."},
     ]
     turns.write_text(json.dumps({"id": "a", "messages": spoken}))
-    assert benchmark_items([], None, [str(lines), str(turns)], 0) == [
+    assert benchmark_items([], None, [str(lines), str(turns)]) == [
         Item("lines", "1", "Write a poem."),
         Item("lines", "3", "Name a town."),
         Item("turns", "a", "Tell me all about the sea."),
@@ -82,9 +107,9 @@ def test_prompts_that_are_used_to_judge(tmp_path: Path) -> None:
 def test_mistakes(data: Path, tmp_path: Path) -> None:
     path = tmp_path / "nq.txt"
     with pytest.raises(UserError, match="no such file"):
-        benchmark_items([], None, [str(path)], 0)
+        benchmark_items([], None, [str(path)])
     path.write_text("Who?\n")
     with pytest.raises(UserError, match="another set called nq; rename one"):
-        benchmark_items(["nq"], data, [str(path)], 0)
+        benchmark_items(["nq"], data, [str(path)])
     with pytest.raises(UserError, match="no benchmark 'nope'"):
-        benchmark_items(["nope"], data, [], 0)
+        benchmark_items(["nope"], data, [])

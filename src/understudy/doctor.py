@@ -45,8 +45,10 @@ def examine() -> dict[str, Any]:
 
 def words(found: dict[str, Any]) -> str:
     """The findings for a person: what is there, then what follows from it."""
+    from understudy.evaluate.sandbox import missing
+
     speed = found["gflops"]
-    sandbox = found["sandbox"] or "none: code benchmarks will be reported as not measured"
+    sandbox = found["sandbox"] or f"none: code benchmarks will not be measured; {missing()}"
     lines = [
         f"python        {found['python']} on {found['system']}",
         f"torch         {found['torch']}, transformers {found['transformers']}",

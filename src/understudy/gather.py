@@ -30,8 +30,8 @@ from understudy.curate.knowledge import Complete
 from understudy.curate.stage import curate
 from understudy.errors import UserError
 from understudy.evaluate.benchmarks import find_benchmark
-from understudy.evaluate.benchmarks.kinds import ChoiceItem, CodeItem, ShortItem
-from understudy.evaluate.engines import Engine
+from understudy.evaluate.benchmarks.kinds import ChoiceItem, CodeItem, ShortItem, ToxicityItem
+from understudy.evaluate.engines import Engine, Sampling
 from understudy.prompts import Prompt, iter_prompts
 from understudy.recipe import (
     BudgetSettings,
@@ -87,7 +87,7 @@ def gather(
             asked, prices = requests(settings, prompts, seed), prices_of(teacher)[1]
             found = estimate(account, asked, teacher.tokenizer, prices, settings.batch)
             agreed(found.words())
-        items = held_items(*held, seed) if held else []
+        items = held_items(*held) if held else []
         follow_ups = follow_ups_of(settings.follow_ups, seed)
         return collect(settings, prompts, account, out, seed, items, follow_ups)
 
@@ -113,9 +113,53 @@ def curate_alone(
     named = checked.benchmarks
     if named is None:
         named = EvaluateSettings().benchmarks if data else []
-    items = benchmark_items(named, data, checked.files, seed)
+    items = benchmark_items(named, data, checked.files)
     with alone_in(out):
         return curate(files, settings, out, seed, items, base_of(settings.knowledge))
+
+
+def evaluate_alone(
+    model: str,
+    settings: EvaluateSettings,
+    teacher: TeacherSettings | None,
+    budget: BudgetSettings,
+    ledger: str | None,
+    data: Path | None,
+    out: Path,
+    seed: int,
+    agreed: Callable[[str], None],
+) -> dict[str, Any]:
+    """The evaluate stage alone, without a recipe; see `evaluate`.
+
+    Args:
+        model: a directory or hub name, where there is no teacher.
+        settings, data, seed: as for `evaluate`.
+        teacher: whom to ask over an API instead.
+        budget: what that may cost.
+        ledger: file or address; None: `out`/ledger.sqlite.
+        out: folder, which one process at a time may work in.
+        agreed: is told what it will cost, and raises to stop.
+    """
+    from understudy.evaluate.stage import evaluate, sampling_of  # with torch, which takes seconds
+
+    with alone_in(out):
+        if teacher is None:
+            from understudy.evaluate.engines.opened import open_model
+
+            engine: Engine = open_model(model, settings)
+        else:
+            from understudy.evaluate.engines.api import ApiEngine
+
+            name = out.absolute().name
+            account = Account(teacher_of(teacher), ledger or out / "ledger.sqlite", name, budget)
+            engine = asked = ApiEngine(account, settings.top_logprobs)
+            requests = []
+            for benchmark in map(find_benchmark, settings.benchmarks):
+                items = benchmark.items(data, settings.limit)
+                requests += asked.asks(benchmark, items, sampling_of(benchmark, settings, seed))
+            found = estimate(account, requests, teacher.tokenizer, prices_of(teacher)[1])
+            agreed(found.words())
+        return evaluate(engine, settings, data, out, seed, ledger)
 
 
 @contextmanager
@@ -148,22 +192,20 @@ def base_of(settings: KnowledgeSettings | None) -> Complete | None:
     return lambda *asked: engine().complete(*asked)
 
 
-def held_items(benchmarks: list[str], data: Path | None, seed: int) -> list[Held]:
+def held_items(benchmarks: list[str], data: Path | None) -> list[Held]:
     """The questions of benchmarks, of which no pair for training may give an answer away."""
     held = []
     for benchmark in map(find_benchmark, benchmarks):
-        for item in benchmark.items(data, None, seed):
+        for item in benchmark.items(data, None):
             if isinstance(item, ShortItem):
                 held.append(Held(benchmark.name, item.id, item.question, item.answers))
             elif isinstance(item, ChoiceItem):
-                right = (item.options[item.right],)
+                right = tuple(item.options[index] for index in item.right)
                 held.append(Held(benchmark.name, item.id, item.question, right))
     return held
 
 
-def benchmark_items(
-    benchmarks: list[str], data: Path | None, files: list[str], seed: int
-) -> list[Item]:
+def benchmark_items(benchmarks: list[str], data: Path | None, files: list[str]) -> list[Item]:
     """What an imitation set must not hold: items of benchmarks, and prompts that are used to judge.
 
     Args:
@@ -171,18 +213,19 @@ def benchmark_items(
         data: folder of their published files; None takes the hub's copies.
         files: prompt sets (see `iter_prompts`), each called by its file's name without endings.
             Of a prompt of several messages the longest of the user's stands for it.
-        seed: as for evaluation.
 
     Raises:
         UserError: a file is missing or broken, or two sets have one name.
     """
     items = []
     for benchmark in map(find_benchmark, dict.fromkeys(benchmarks)):
-        for item in benchmark.items(data, None, seed):
+        for item in benchmark.items(data, None):
             if isinstance(item, CodeItem):
                 # A task leaks as a program's head, or as its description alone.
                 texts = [item.prompt, *_described(item)]
                 items += [Item(benchmark.name, item.id, text) for text in texts]
+            elif isinstance(item, ToxicityItem):
+                items.append(Item(benchmark.name, item.id, item.prompt))
             else:
                 options = item.options if isinstance(item, ChoiceItem) else ()
                 items.append(Item(benchmark.name, item.id, item.question, options))
@@ -223,5 +266,6 @@ def follow_ups_of(named: str | None, seed: int) -> FollowUps | None:
 
 
 def _replies(engine: Engine, prompts: list[Prompt], seed: int) -> list[str]:
-    given = engine.reply(prompts, 1, TEMPERATURE, MAX_TOKENS, seed)
+    how = Sampling(1, TEMPERATURE, max_tokens=MAX_TOKENS, seed=seed)
+    given = engine.reply(prompts, how)
     return [reply.text for (reply,) in given]

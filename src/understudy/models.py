@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -18,6 +19,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.activations import GELUTanh, NewGELUActivation
 
 from understudy.errors import UserError
 
@@ -112,6 +114,14 @@ def end_with(model: PreTrainedModel, end: Any, padding: int | None) -> None:
     """Set the tokens that end and fill up what the model writes."""
     for config in (model.config, model.generation_config):
         config.eos_token_id, config.pad_token_id = end, padding
+
+
+def fuse_gelu(model: nn.Module) -> None:
+    """Replace the tanh form of GELU by the same function in one kernel."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, GELUTanh())
 
 
 @contextmanager

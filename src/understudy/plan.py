@@ -30,7 +30,7 @@ from understudy.world.bases import base_folder, cache_root, count_parameters
 CHARACTERS_A_TOKEN = 4
 ANSWER_TOKENS = 200  # of a free answer, where max_tokens allows as many
 # Tokens of a benchmark's item, by kind: asked of the teacher (without examples), and answered.
-ITEM_TOKENS = {"choice": (120, 2), "short": (40, 5), "code": (180, 120)}
+ITEM_TOKENS = {"choice": (120, 2), "short": (40, 5), "code": (180, 120), "toxicity": (20, 20)}
 TOKENS_A_WORD = 1.3
 # Shares of the matmul speed that passes over many tokens, and writing token by token, reach.
 PASS_SHARE, WRITE_SHARE = 0.5, 0.05
@@ -244,16 +244,20 @@ class _Planner:
         data = self.preview.benchmarks_folder()
         step = Step(f"evaluate {who}", "", done=f"evaluate {who}" in self.done)
         for benchmark in map(find_benchmark, settings.benchmarks):
-            items = benchmark.items(data, settings.limit, self.recipe.seed)
+            items = benchmark.items(data, settings.limit)
             asked, answered = ITEM_TOKENS[benchmark.kind]
+            if any(extract.pattern for _, extract in benchmark.extracts):
+                answered = ANSWER_TOKENS  # it ends a reasoning
+            samples = {"code": settings.samples, "toxicity": settings.toxicity.samples}
+            answers = len(items) * samples.get(benchmark.kind, 1)
             step.what += f"{', ' * bool(step.what)}{benchmark.name} {len(items)}"
             if who == "teacher":
-                step.calls += len(items)
-                step.input_tokens += len(items) * asked
-                step.output_tokens += len(items) * answered
+                step.calls += answers
+                step.input_tokens += answers * asked
+                step.output_tokens += answers * answered
             else:
                 read = sum(len(item.prompt) for item in items) / CHARACTERS_A_TOKEN
-                written = 0 if benchmark.kind == "choice" else len(items) * answered
+                written = 0 if benchmark.kind == "choice" else answers * answered
                 step.seconds += self._pass_s(read, 2) + self._write_s(written)
         return self._timed(step) if who == "teacher" else step
 

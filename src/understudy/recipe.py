@@ -286,16 +286,51 @@ class TrainSettings(Settings):
     checkpoints: Positive = Field(1, description="how many of the latest are kept")
 
 
+class ToxicitySettings(Settings):
+    """How toxic continuations are, for the benchmark realtoxicity (Gehman et al. 2020)."""
+
+    scorer: str = Field(
+        "perspective",
+        description="perspective (key in PERSPECTIVE_API_KEY), or a text-classification model's "
+        "directory or hub name",
+    )
+    label: str | None = Field(
+        None, description="the model's label that means toxic; null: the one that says so"
+    )
+    samples: Positive = Field(25, description="continuations a prompt")
+    max_tokens: Positive = Field(20, description="of a continuation")
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(0.9, gt=0, le=1)
+    queries_per_second: float = Field(1.0, gt=0, description="that Perspective allows")
+
+
 class EvaluateSettings(Settings):
     """Targeted benchmarks. `data: world` takes the world's own files, null the hub's copies."""
 
-    benchmarks: list[str] = ["mmlu", "nq", "humaneval"]
+    benchmarks: list[str] = Field(
+        ["mmlu", "nq", "humaneval"], description="names, or YAML files of your own"
+    )
     data: str | None = "world"
     limit: Positive | None = Field(None, description="items a benchmark, evenly over its subjects")
-    max_tokens: Positive = Field(256, description="longest generated program")
+    engine: Literal["local", "vllm"] = Field("local", description="for base and student")
+    dtype: Literal["fp32", "bf16"] = Field(
+        "fp32", description="of the weights; bf16 is faster and rounds"
+    )
+    samples: Positive = Field(1, description="programs an item, for pass@k")
+    temperature: float = Field(0.0, ge=0, description="at which programs are drawn")
+    max_tokens: Positive | None = Field(
+        None, description="longest generated program; null: the benchmark's"
+    )
+    top_logprobs: int | None = Field(
+        None, ge=1, le=20, description="of a teacher's letters, where it gives any; null: its words"
+    )
     exclude: str | None = Field(
         None, description="a contamination.jsonl that curate wrote; its items are left out"
     )
+    contamination: str | None = Field(
+        None, description="one whose items are scored and counted apart; null: the run's"
+    )
+    toxicity: ToxicitySettings = ToxicitySettings()
 
 
 class AnswersSettings(Settings):

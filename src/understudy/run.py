@@ -22,10 +22,13 @@ from understudy.dialogue import read_dialogues
 from understudy.errors import UserError
 from understudy.evaluate.answers import answer, recorded
 from understudy.evaluate.benchmarks import find_benchmark
+from understudy.evaluate.contamination import read_touched
+from understudy.evaluate.engines import Engine
 from understudy.evaluate.engines.api import ApiEngine
-from understudy.evaluate.engines.local import LocalEngine
+from understudy.evaluate.engines.opened import open_model
+from understudy.evaluate.score import item_digest
 from understudy.evaluate.stage import evaluate
-from understudy.files import write_text
+from understudy.files import digest, file_digest, write_text
 from understudy.gather import alone_in, base_of, benchmark_items, follow_ups_of, held_items
 from understudy.manifest import Stage, is_complete, run_stage
 from understudy.models import load_tokenizer
@@ -91,9 +94,10 @@ class Run:
         """
         recipe = self.recipe
         self.benchmarks_folder()
-        for name in recipe.evaluate.benchmarks:
+        for name in {*recipe.evaluate.benchmarks, *self.checked}:
             find_benchmark(name)
         named = [*recipe.curate.files, *self._collect_files(), recipe.answers.prompts]
+        named += filter(None, [recipe.evaluate.exclude, recipe.evaluate.contamination])
         for file in named:
             if file != "heldout" and not file.startswith(OF_ITSELF) and not Path(file).exists():
                 raise UserError(f"{file}: no such file; check the path in the recipe")
@@ -108,6 +112,26 @@ class Run:
     def models(self) -> tuple[str, ...]:
         """Whom the benchmarks are put to: the teacher only where it can be asked."""
         return ("base", "student", "teacher") if self.recipe.teacher else ("base", "student")
+
+    @property
+    def checked(self) -> list[str]:
+        """The benchmarks that the imitation set is checked against."""
+        named = self.recipe.curate.contamination.benchmarks
+        return self.recipe.evaluate.benchmarks if named is None else named
+
+    def _own(self, benchmarks: list[str]) -> dict[str, str]:
+        """The user's own among benchmarks, by the names of their files, and digests of them."""
+        return {name: self.own[name] for name in benchmarks if name in self.own}
+
+    @cached_property
+    def own(self) -> dict[str, str]:
+        """Digests of all the user's own benchmarks, which lie outside of the data folder."""
+        found = {}
+        for name in {*self.recipe.evaluate.benchmarks, *self.checked}:
+            if Path(name).suffix in (".yaml", ".yml"):
+                items = find_benchmark(name).items(None, None)
+                found[name] = digest([file_digest(Path(name)), *map(item_digest, items)])
+        return found
 
     @property
     def uses_world(self) -> bool:
@@ -222,12 +246,13 @@ class Run:
 
         def work() -> dict[str, Any]:
             benchmarks = self.recipe.evaluate.benchmarks
-            held = held_items(benchmarks, data, seed) if settings.local else None
+            held = held_items(benchmarks, data) if settings.local else None
             follow_ups = follow_ups_of(settings.follow_ups, seed)
             return collect(placed, prompts, self.account, folder, seed, held, follow_ups)
 
         data = self.benchmarks_folder()
         key = {"collect": settings.model_dump(), "teacher": self._asked(), "seed": seed}
+        key |= self._own(self.recipe.evaluate.benchmarks) if settings.local else {}
         files = [name for name in self._collect_files() if not name.startswith("hub:")]
         inputs = {name: self.prompts_file(name) for name in files}
         inputs |= {"benchmarks": data} if settings.local and data else {}
@@ -247,22 +272,20 @@ class Run:
         settings, folder, seed = self.curate_settings(), self.out / "curate", self.recipe.seed
         own = [str(self.out / "collect" / "dialogues.jsonl")] if self.recipe.collect else []
         files = [*own, *settings.files]
-        checked, data = settings.contamination, self.benchmarks_folder()
-        named = (
-            self.recipe.evaluate.benchmarks if checked.benchmarks is None else checked.benchmarks
-        )
+        named, files_checked = self.checked, settings.contamination.files
+        data = self.benchmarks_folder()
 
         def work() -> dict[str, Any]:
-            items = benchmark_items(named, data, checked.files, seed)
+            items = benchmark_items(named, data, files_checked)
             complete = base_of(settings.knowledge)
             return curate(files, settings, folder, seed, items, complete)
 
         unplaced = self.recipe.curate.model_dump()
         base, inputs = self._base_key() if self.curation_needs_base else ({}, {})
-        key = {"curate": unplaced, "benchmarks": named, "seed": seed, **base}
+        key = {"curate": unplaced, "benchmarks": named, "seed": seed, **base, **self._own(named)}
         local = [file for file in files if not file.startswith(OF_ITSELF)]
         inputs |= {f"file {number}": Path(file) for number, file in enumerate(local)}
-        inputs |= {name: Path(name) for name in checked.files}
+        inputs |= {name: Path(name) for name in files_checked}
         inputs |= {"benchmarks": data} if named and data else {}
         outputs = ("train.jsonl", "heldout.jsonl", "dropped.jsonl", "card.json", "card.md")
         return Stage("curate", folder, key, inputs, work, outputs)
@@ -296,10 +319,11 @@ class Run:
         inputs = inputs | {"train": data, "heldout": heldout}
         return Stage("train", folder, key, inputs, work, ("model", "log.jsonl"))
 
-    def _engine(self, who: str) -> LocalEngine | ApiEngine:
+    def _engine(self, who: str) -> Engine:
         if who == "teacher":
-            return ApiEngine(self.account)
-        return LocalEngine(self.base if who == "base" else str(self.out / "train" / "model"))
+            return ApiEngine(self.account, self.recipe.evaluate.top_logprobs)
+        model = self.base if who == "base" else str(self.out / "train" / "model")
+        return open_model(model, self.recipe.evaluate)
 
     def _model_key(self, who: str) -> tuple[dict[str, Any], dict[str, Path]]:
         if who == "base":
@@ -311,17 +335,27 @@ class Run:
     def _evaluate(self, who: str) -> Stage:
         settings, seed = self.recipe.evaluate, self.recipe.seed
         folder, data = self.out / "evaluate" / who, self.benchmarks_folder()
-        key = {"evaluate": settings.model_dump(), "seed": seed}
+        checked = sorted(find_benchmark(name).name for name in self.checked)
+        key = {"evaluate": settings.model_dump(), "checked": checked, "seed": seed}
+        key |= self._own(settings.benchmarks)
         model, inputs = self._model_key(who)
         inputs = inputs | ({"data": data} if data else {})
-        if self.recipe.curate.contamination.action == "exclude" and not settings.exclude:
-            touched = self.out / "curate" / "contamination.jsonl"
-            settings = settings.model_copy(update={"exclude": str(touched)})
-        if settings.exclude:
-            inputs["exclude"] = Path(settings.exclude)
+        found = self.out / "curate" / "contamination.jsonl"
+        action = self.recipe.curate.contamination.action
+        if action == "exclude" and checked and not settings.exclude:
+            settings = settings.model_copy(update={"exclude": str(found)})
+        for part in ("exclude", "contamination"):
+            if path := getattr(settings, part):
+                inputs[part] = Path(path)
+        reported = action == "report" and bool(checked)
+        inputs |= {"touched": found} if reported else {}
 
         def work() -> dict[str, Any]:
-            return evaluate(self._engine(who), settings, data, folder, seed)
+            # Otherwise what touched an item was dropped, or the item is.
+            hits = read_touched(found) if reported else {}
+            touched = {name: hits.get(name, ()) for name in checked}
+            engine = self._engine(who)
+            return evaluate(engine, settings, data, folder, seed, self.ledger, touched)
 
         outputs = ("scores.json", "items")
         return Stage(f"evaluate {who}", folder, key | model, inputs, work, outputs)

@@ -382,7 +382,7 @@ def real_pairs(data: Path) -> list[tuple[str, str]]:
 def test_planted_items_are_found_in_published_sets(realdata: Path, seed: int) -> None:
     """Without planted items these sets hold none; see docs/curate.md."""
     gsm8k = read(realdata / "gsm8k" / "test.jsonl")
-    items = benchmark_items(["mmlu", "nq", "humaneval"], realdata, [], 0)
+    items = benchmark_items(["mmlu", "nq", "humaneval"], realdata, [])
     items += [Item("gsm8k", str(n), row["question"]) for n, row in enumerate(gsm8k, start=1)]
     rng = random.Random(seed)
     pairs = real_pairs(realdata)

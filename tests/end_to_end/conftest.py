@@ -1,5 +1,6 @@
 """The command line as a user runs it."""
 
+import io
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from end_to_end.commands import Understudy
+from understudy.cli import main
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +29,32 @@ def understudy(environment: dict[str, str]) -> Understudy:
         done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=900, **more)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(line[2:])}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    return command
+
+
+@pytest.fixture
+def here(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Understudy:
+    """`understudy`, but in this process: a new one takes seconds to load the libraries."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def command(*arguments: object, check: bool = True, input: str = "") -> Any:
+        line = ["understudy", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", line)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(input))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = int(ended.value.code or 0)
+        done = subprocess.CompletedProcess(line, code, *capsys.readouterr())
+        if check and code:
+            raise AssertionError(f"{' '.join(line[1:])}\n{done.stdout}\n{done.stderr}")
         return done
 
     return command

@@ -34,11 +34,9 @@ def plain_transformers(student: Path, messages: list[dict[str, str]]) -> str:
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_chat_says_what_transformers_says(
-    student: Path, understudy: Understudy, prompt: str
-) -> None:
+def test_chat_says_what_transformers_says(student: Path, here: Understudy, prompt: str) -> None:
     expected = plain_transformers(student, [{"role": "user", "content": prompt}])
-    done = understudy("chat", student, "--max-tokens", 64, input=prompt + "\n")
+    done = here("chat", student, "--max-tokens", 64, input=prompt + "\n")
     assert done.stdout.strip() == expected.strip()
 
 

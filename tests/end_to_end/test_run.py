@@ -1,8 +1,8 @@
 """A recipe from its teacher to a verdict, as a user runs it."""
 
 import json
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -43,11 +43,15 @@ def test_the_teacher_was_asked_each_request_once(finished: Path) -> None:
     assert requests_answered_twice(finished / "teacher.jsonl") == 0
 
 
-def test_second_run_does_nothing(finished: Path, understudy: Understudy) -> None:
+def test_second_run_does_nothing(finished: Path, here: Understudy) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("manifest.json")}
-    again = understudy("run", finished.parent / "tiny.yaml", "--out", finished)
+    again = here("run", finished.parent / "tiny.yaml", "--out", finished, "--json")
     assert stages_run(again.stderr) == []
+    assert "✓ report: done already" in again.stderr
+    assert json.loads(again.stdout)["run"] == str(finished)  # one object, and nothing else
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("manifest.json")} == before
+    quiet = here("run", finished.parent / "tiny.yaml", "--out", finished, "--quiet", "--json")
+    assert (quiet.stderr, quiet.stdout) == ("", again.stdout)
 
 
 @pytest.mark.parametrize(
@@ -62,38 +66,31 @@ def test_second_run_does_nothing(finished: Path, understudy: Understudy) -> None
     ],
 )
 def test_change_runs_exactly_what_depends_on_it(
-    finished: Path, understudy: Understudy, tmp_path: Path, change: str, expected: list[str]
+    finished: Path, here: Understudy, tmp_path: Path, change: str, expected: list[str]
 ) -> None:
-    import shutil
-
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     recipe = finished.parent / "tiny.yaml"
-    changed = understudy("run", recipe, "--out", copy, "--set", change)
+    changed = here("run", recipe, "--out", copy, "--set", change)
     assert stages_run(changed.stderr) == expected
 
 
-def test_json_is_one_object_and_words_go_to_stderr(finished: Path, understudy: Understudy) -> None:
-    done = understudy("run", finished.parent / "tiny.yaml", "--out", finished, "--json")
-    shown: dict[str, Any] = json.loads(done.stdout)
-    assert shown["run"] == str(finished)
-    quiet = understudy("run", finished.parent / "tiny.yaml", "--out", finished, "--quiet", "--json")
-    assert quiet.stderr == ""
-
-
-def test_until_stops_after_its_stage(tmp_path: Path, understudy: Understudy) -> None:
+def test_until_stops_after_its_stage(tmp_path: Path, here: Understudy) -> None:
     recipe = write_recipe(tmp_path / "tiny.yaml")
-    understudy("run", recipe, "--out", tmp_path / "run", "--until", "curate")
+    here("run", recipe, "--out", tmp_path / "run", "--until", "curate")
     assert (tmp_path / "run/curate/manifest.json").exists()
     assert not (tmp_path / "run/train").exists()
 
 
-def test_dry_run_prints_a_plan_and_spends_nothing(tmp_path: Path, understudy: Understudy) -> None:
+def test_dry_run_prints_a_plan_and_spends_nothing(tmp_path: Path, here: Understudy) -> None:
     recipe = write_recipe(tmp_path / "tiny.yaml")
-    done = understudy("run", recipe, "--out", tmp_path / "run", "--dry-run", "--json")
+    done = here("run", recipe, "--out", tmp_path / "run", "--dry-run", "--json")
     plan = json.loads(done.stdout)
     assert plan["calls"] == 60 + 2 * 10 + 3 * 24
     assert plan["usd"] > 0
+    often = ("--set", "evaluate.samples=5")
+    done = here("run", recipe, "--out", tmp_path / "run", "--dry-run", "--json", *often)
+    assert json.loads(done.stdout)["calls"] == plan["calls"] + 4 * 24  # programs
     assert not (tmp_path / "run").exists()
 
 
@@ -105,11 +102,11 @@ def test_two_runs_of_one_recipe_agree(
     assert numbers_without_time(first) == numbers_without_time(second)
 
 
-def test_stage_report_and_inspect_read_a_run(finished: Path, understudy: Understudy) -> None:
-    found = json.loads(understudy("inspect", finished, "--json").stdout)
+def test_stage_report_and_inspect_read_a_run(finished: Path, here: Understudy) -> None:
+    found = json.loads(here("inspect", finished, "--json").stdout)
     assert found["kind"] == "run"
     assert {"collect", "curate", "train", "style", "report"} <= set(found["stages"])
     for path, kind in [("ledger.sqlite", "ledger"), ("train/model", "model")]:
-        assert json.loads(understudy("inspect", finished / path, "--json").stdout)["kind"] == kind
-    data = understudy("inspect", finished / "curate/train.jsonl", "--json").stdout
+        assert json.loads(here("inspect", finished / path, "--json").stdout)["kind"] == kind
+    data = here("inspect", finished / "curate/train.jsonl", "--json").stdout
     assert json.loads(data)["dialogues"] > 40

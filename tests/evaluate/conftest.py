@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from train.tiny_models import TOKENIZERS, build_model
+from understudy.files import write_text
 
 SUBJECTS = {"abstract_algebra": 4, "world_religions": 2}
 ADD = {
@@ -26,6 +27,68 @@ DOUBLE = {
     "canonical_solution": "    return math.floor(half(a))\n",
     "test": "\ndef check(candidate):\n    assert candidate(5) == 2\n",
 }
+NQ = [{"question": f"who is {i}", "answer": [f"The {i}", f"no {i}"]} for i in range(8)]
+SUMS = {
+    split: [
+        {"question": f"{split} {i} + 1?", "answer": f"It is <<{i}+1={i + 1}>>.\n#### {i + 1}"}
+        for i in range(count)
+    ]
+    for split, count in (("train", 9), ("test", 2))
+}
+ARC = {
+    "id": "Own_1",
+    "question": {
+        "stem": "Which one flies?",
+        "choices": [
+            {"text": "a bee", "label": "1"},
+            {"text": "an oak", "label": "2"},
+            {"text": "a stone", "label": "3"},
+        ],
+    },
+    "answerKey": "1",
+}
+ROOF = {
+    "ind": 24,
+    "activity_label": "Roofing",
+    "ctx_a": "A man sits on a roof.",
+    "ctx_b": "he",
+    "ctx": "A man sits on a roof. he",
+    "endings": ["lifts a tile.", "eats it.", "flies.", "sings [1] on."],
+    "label": 0,
+}
+BREAD = ROOF | {
+    "activity_label": "Baking",
+    "ctx_a": "[header] How to bake [title] Take  flour.",
+    "ctx_b": "",
+    "endings": ["[substeps] Mix it. ", "Rest [title] Wait.", "Run.", "Sing."],
+    "label": 3,
+}
+MYTH = {
+    "question": "Do bees read?",
+    "mc1_targets": {"They do not.": 1, "They do.": 0},
+    "mc2_targets": {"They do not.": 1, "Some do.": 0, "No bee reads.": 1},
+}
+TRIVIA = [
+    {
+        "Question": f" Which river is number {i}? ",
+        "QuestionId": f"q_{i}",
+        "Answer": {"Aliases": [f"The {i} ", f"River {i}"], "Value": f"The {i}"},
+    }
+    for i in range(8)
+]
+BEGINNINGS = [
+    {
+        "filename": f"{i}.txt",
+        "begin": 0,
+        "end": 9,
+        "challenging": challenging,
+        "prompt": {"text": f"So they said, number {i}", "toxicity": toxicity},
+        "continuation": {"text": " and went.", "toxicity": 0.1},
+    }
+    for i, (challenging, toxicity) in enumerate(
+        [(False, 0.2), (False, 0.5), (True, 0.6), (False, None)]
+    )
+]
 
 
 @pytest.fixture(scope="session", params=["gpt2", "llama"])
@@ -49,13 +112,22 @@ def data(tmp_path: Path) -> Path:
                 rows = csv.writer(file)
                 for i in range(count):
                     rows.writerow([f" {split} {i}, why?", "a", "b, c", "d", "e", "ABCD"[i % 4]])
-    nq = [{"question": f"who is {i}", "answer": [f"The {i}", f"no {i}"]} for i in range(8)]
-    write_lines(folder / "NQ-open.dev.jsonl", nq)
+    write_lines(folder / "NQ-open.dev.jsonl", NQ)
     write_lines(folder / "HumanEval.jsonl", [ADD, DOUBLE])
+    for split, sums in SUMS.items():
+        write_lines(folder / f"gsm8k/{split}.jsonl", sums)
+    for name in ("Easy", "Challenge"):
+        write_lines(folder / f"ARC-{name}/ARC-{name}-Test.jsonl", [ARC])
+    write_lines(folder / "hellaswag_val.jsonl", [ROOF, BREAD])
+    write_text(folder / "mc_task.json", json.dumps([MYTH]))
+    write_text(folder / "triviaqa-rc/qa/web-dev.json", json.dumps({"Data": TRIVIA}))
+    write_text(folder / "triviaqa-rc/qa/wikipedia-dev.json", json.dumps({"Data": TRIVIA[:2]}))
+    write_lines(folder / "realtoxicityprompts-data/prompts.jsonl", BEGINNINGS)
     return folder
 
 
 def write_lines(path: Path, rows: list[dict[str, object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 

@@ -1,80 +1,33 @@
 """The stages evaluate and answers: files, resuming, and what is said where nothing can run."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
-from evaluate.conftest import ADD, DOUBLE
+from evaluate.canned import Canned, Counting, Runs
+from evaluate.conftest import write_lines
 from understudy.dialogue import Dialogue, Turn
 from understudy.errors import UserError
-from understudy.evaluate import score, stage
+from understudy.evaluate import measure, stage
 from understudy.evaluate.answers import answer, recorded
-from understudy.evaluate.engines import Pick, Program, Reply
+from understudy.evaluate.benchmarks import find_benchmark
 from understudy.evaluate.engines.local import LocalEngine
-from understudy.evaluate.sandbox import Outcome
-from understudy.evaluate.stage import evaluate
-from understudy.files import read_json, read_jsonl, write_jsonl
+from understudy.evaluate.score import item_digest
+from understudy.evaluate.stage import evaluate, sampling_of
+from understudy.files import read_json, read_jsonl
 from understudy.prompts import Prompt
 from understudy.recipe import AnswersSettings, EvaluateSettings
-from understudy.teacher.client import Answer, Cost
+from understudy.teacher.client import Cost
 
-
-class Canned:
-    """An engine that knows some answers and can be told to die."""
-
-    name, identity = "canned", "canned-1"
-    prompting: Literal["text", "chat"] = "text"
-
-    def __init__(self, spent: Cost | None = None, dies_at: str = "") -> None:
-        self.spent, self.dies_at = spent, dies_at
-        self.asked: list[str] = []
-
-    def _begin(self, name: str, count: int) -> None:
-        if name == self.dies_at:
-            raise KeyboardInterrupt
-        self.asked.append(name)
-        for _ in range(count if self.spent else 0):
-            self.spent.add(Answer("", "stop", 3, 1, 0.5, None, ""))  # type: ignore[union-attr]
-
-    def choose(self, benchmark: Any, items: Sequence[Any]) -> list[Pick]:
-        self._begin("mmlu", len(items))
-        return [Pick(0, [-1.0, -2.0, -3.0, -4.0]) for _ in items]
-
-    def answer_shortly(self, benchmark: Any, items: Sequence[Any]) -> list[str | None]:
-        self._begin("nq", len(items))
-        return [" no " + item.question[-1] + " " * (i % 2) for i, item in enumerate(items)]
-
-    def write_programs(self, _: Any, items: Sequence[Any], most: int) -> list[Program | None]:
-        self._begin("humaneval", len(items))
-        bodies = [ADD["canonical_solution"], " " + DOUBLE["canonical_solution"][4:]]
-        programs = [Program(b, i.prompt + b) for b, i in zip(bodies, items, strict=True)]
-        broken = programs[1]
-        fixed = DOUBLE["prompt"] + DOUBLE["canonical_solution"]
-        return [programs[0], Program(broken.reply, "def broken(:", fixed)]
-
-    def reply(self, prompts: Sequence[Prompt], samples: int, *_: Any) -> list[list[Reply]]:
-        self._begin("answers", len(prompts) * samples)
-        return [[Reply(f"{p.id} {s}", "stop") for s in range(samples)] for p in prompts]
+ALL = EvaluateSettings(benchmarks=["mmlu", "nq", "humaneval", "realtoxicity"])
 
 
 @pytest.fixture
 def sandboxed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own two programs, run here: the sandbox has tests of its own."""
-
-    def run_programs(sources: Sequence[str], label: str) -> list[Outcome]:
-        outcomes = []
-        for source in sources:
-            try:
-                exec(source, {})
-                outcomes.append(Outcome(True, "passed"))
-            except Exception as error:
-                outcomes.append(Outcome(False, type(error).__name__))
-        return outcomes
-
     monkeypatch.setattr(stage, "sandbox_kind", lambda: "bubblewrap")
-    monkeypatch.setattr(score, "run_programs", run_programs)
+    monkeypatch.setattr(stage, "scorer_of", lambda *_: Counting())
+    monkeypatch.setattr(measure, "run_trials", Runs())
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -84,78 +37,138 @@ def rows(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.usefixtures("sandboxed")
 def test_scores_and_items(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    facts = evaluate(Canned(), EvaluateSettings(), data, out, 0)
+    facts = evaluate(Canned(), ALL, data, out, 0)
     scores = read_json(out / "scores.json")
     assert (scores["model"], scores["prompting"]) == ("canned", "text")
     assert scores["not_measured"] == {}
-    mmlu, nq, humaneval = (scores["benchmarks"][name] for name in ("mmlu", "nq", "humaneval"))
+    mmlu, nq, humaneval, toxic = (scores["benchmarks"][name] for name in ALL.benchmarks)
     assert mmlu["score"] == pytest.approx(2 / 6, abs=1e-6)
     assert mmlu["low"] < mmlu["score"] < mmlu["high"]
     assert (mmlu["metric"], mmlu["shots"], mmlu["chance"]) == ("accuracy", 5, 0.25)
-    assert mmlu["harness"] == "lm-evaluation-harness 0.4.13"
+    assert mmlu["harness"] == {"task": "mmlu", "version": "2", "release": "0.4.13"}
     assert mmlu["groups"]["abstract_algebra"]["n"] == 4
     assert mmlu["groups"]["world_religions"]["score"] == 0.5
-    assert (nq["n"], nq["score"], nq["corrected"]["score"]) == (5, 0.6, 1.0)
-    assert (humaneval["score"], humaneval["corrected"]["score"]) == (0.5, 1.0)
+    assert {name: score["n"] for name, score in mmlu["categories"].items()} == {
+        "stem": 4,
+        "humanities": 2,
+    }
+    assert (nq["n"], nq["score"], nq["corrected"]["score"]) == (8, 0.75, 0.875)
+    assert (humaneval["metric"], humaneval["score"]) == ("pass@1", 0.5)
+    assert humaneval["corrected"]["score"] == 1.0
+    assert (toxic["metric"], toxic["scorer"], toxic["n"]) == (
+        "expected_maximum_toxicity",
+        "counting",
+        4,
+    )
+    assert toxic["score"] == 1.0  # 25 continuations, the longest of 169 characters
     assert facts == {
-        "scores": {"mmlu": mmlu["score"], "nq": 0.6, "humaneval": 0.5},
+        "scores": {"mmlu": mmlu["score"], "nq": 0.75, "humaneval": 0.5, "realtoxicity": 1.0},
         "not_measured": {},
     }
     first = rows(out / "items" / "mmlu.jsonl")[0]
     assert first == {
         "id": "abstract_algebra/1",
+        "prompt": item_digest(find_benchmark("mmlu").items(data, None)[0]),
         "right": True,
-        "expected": "A",
-        "given": "A",
         "group": "abstract_algebra",
-        "log_likelihoods": [-1.0, -2.0, -3.0, -4.0],
+        "seconds": 0.5,
+        "expected": "A",
+        "log_likelihoods": [-1.0, -2.25, -3.0, -4.0],
+        "given": "A",
     }
     programs = rows(out / "items" / "humaneval.jsonl")
     assert [(row["id"], row["right"], row["why"]) for row in programs] == [
         ("Own/0", True, "passed"),
-        ("Own/1", False, "SyntaxError"),
+        ("Own/1", False, "IndentationError"),
     ]
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_killed_it_goes_on_with_the_next_benchmark(data: Path, tmp_path: Path) -> None:
-    out, settings = tmp_path / "out", EvaluateSettings()
-    calm = evaluate(Canned(Cost()), settings, data, tmp_path / "calm", 0)
+def test_results_for_other_tools(data: Path, tmp_path: Path) -> None:
+    settings = ALL.model_copy(update={"limit": 3})
+    evaluate(Canned(), settings, data, tmp_path, 0)
+    exported = read_json(tmp_path / "lm_eval.json")
+    results = exported["results"]
+    assert results["mmlu"]["acc,none"] == results["mmlu_stem"]["acc,none"] * 2 / 3 + 1 / 3
+    assert results["nq_open"]["exact_match,remove_whitespace"] == pytest.approx(1)
+    assert results["humaneval"]["pass@1,create_test"] == 0.5
+    assert exported["higher_is_better"]["realtoxicity"]["expected_maximum_toxicity"] is False
+    assert (exported["config"]["limit"], exported["model_name"]) == (3, "canned")
+
+
+@pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize("paid", [False, True])
+def test_killed_it_goes_on_with_the_next_item(data: Path, tmp_path: Path, paid: bool) -> None:
+    def engine(dies_after: int | None = None) -> Canned:
+        return Canned(Cost() if paid else None, dies_after)
+
+    out, calm, first, second = tmp_path / "out", engine(), engine(dies_after=9), engine()
+    expected = evaluate(calm, ALL, data, tmp_path / "calm", 0)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(Canned(Cost(), dies_at="humaneval"), settings, data, out, 0)
+        evaluate(first, ALL, data, out, 0)
     assert not (out / "scores.json").exists()
-    second = Canned(Cost())
-    assert evaluate(second, settings, data, out, 0) == calm
-    assert second.asked == ["humaneval"]
-    assert calm["cost"] == {
-        "calls": 13,
-        "prompt_tokens": 39,
-        "completion_tokens": 13,
-        "usd": 6.5,
-    }
-    names = ["scores.json", *(f"items/{name}.jsonl" for name in ("mmlu", "nq", "humaneval"))]
-    for name in names:
+    assert evaluate(second, ALL, data, out, 0) == expected
+    if paid:  # what was answered comes from the ledger, and its cost with it
+        assert second.asked == calm.asked
+        assert expected["cost"] == {
+            "calls": 6 + 8 + 2 + 25 * 4,
+            "prompt_tokens": 348,
+            "completion_tokens": 116,
+            "usd": 58.0,
+        }
+    else:
+        assert [*first.asked, *second.asked] == calm.asked
+        assert "cost" not in expected
+    for name in ("scores.json", *(f"items/{name}.jsonl" for name in ALL.benchmarks)):
         assert (out / name).read_bytes() == (tmp_path / "calm" / name).read_bytes()
 
 
-@pytest.mark.parametrize("change", ["model", "limit", "data", "seed"])
-def test_what_was_finished_for_something_else_is_measured_again(
-    data: Path, tmp_path: Path, change: str
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [("nothing", 0), ("model", 8), ("form", 8), ("limit", 0), ("data", 1), ("seed", 0)],
+)
+def test_what_was_answered_by_something_else_is_asked_again(
+    data: Path, tmp_path: Path, change: str, again: int
 ) -> None:
     settings = EvaluateSettings(benchmarks=["nq"])
     evaluate(Canned(), settings, data, tmp_path / "out", 0)
     engine, seed = Canned(), 0
     if change == "model":
         engine.identity = "canned-2"
+    elif change == "form":
+        engine.prompting = "chat"
     elif change == "limit":
         settings = EvaluateSettings(benchmarks=["nq"], limit=2)
     elif change == "seed":
         seed = 1
-    else:
+    elif change == "data":
         path = data / "NQ-open.dev.jsonl"
-        path.write_text(path.read_text().replace("no 5", "no five"))
+        path.write_text(path.read_text().replace("no 7", "no seven"))
     evaluate(engine, settings, data, tmp_path / "out", seed)
-    assert engine.asked == ["nq"]
+    assert len(engine.asked) == again
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_sampled_programs_are_drawn_anew_by_another_seed(data: Path, tmp_path: Path) -> None:
+    settings = EvaluateSettings(benchmarks=["humaneval"], samples=3, temperature=0.8)
+    for seed, again in ((0, 2), (0, 0), (1, 2)):
+        engine = Canned()
+        evaluate(engine, settings, data, tmp_path, seed)
+        assert len(engine.asked) == again
+
+
+def test_how_each_kind_is_drawn() -> None:
+    settings = EvaluateSettings.model_validate(
+        {"samples": 20, "temperature": 0.8, "max_tokens": 99, "toxicity": {"samples": 5}}
+    )
+    programs = sampling_of(find_benchmark("humaneval"), settings, 7)
+    assert (programs.samples, programs.temperature, programs.top_p) == (20, 0.8, 1.0)
+    assert (programs.max_tokens, programs.seed) == (99, 7)
+    texts = sampling_of(find_benchmark("realtoxicity"), settings, 7)
+    assert (texts.samples, texts.temperature, texts.top_p, texts.max_tokens) == (5, 1.0, 0.9, 20)
+    greedy = sampling_of(find_benchmark("gsm8k"), settings, 7)
+    assert (greedy.samples, greedy.temperature, greedy.max_tokens) == (1, 0.0, 256)
+    assert sampling_of(find_benchmark("humaneval"), EvaluateSettings(), 0).max_tokens == 1024
 
 
 def test_without_a_sandbox_programs_are_not_measured(
@@ -165,82 +178,76 @@ def test_without_a_sandbox_programs_are_not_measured(
     engine = Canned()
     evaluate(engine, EvaluateSettings(benchmarks=["humaneval", "nq"]), data, tmp_path, 0)
     scores = read_json(tmp_path / "scores.json")
-    assert engine.asked == ["nq"]
+    assert len(engine.asked) == 8
     assert list(scores["benchmarks"]) == ["nq"]
     assert "sandbox" in scores["not_measured"]["humaneval"]
+    assert list(read_json(tmp_path / "lm_eval.json")["results"]) == ["nq_open"]
 
 
-def test_mistakes_come_before_any_work(data: Path, tmp_path: Path) -> None:
-    engine = Canned()
-    (data / "NQ-open.dev.jsonl").unlink()
-    for settings, folder, message in [
-        (EvaluateSettings(benchmarks=["mmlu", "nope"]), data, "no benchmark 'nope'"),
-        (EvaluateSettings(benchmarks=[]), data, "is empty"),
-        (EvaluateSettings(benchmarks=["mmlu", "nq"]), data, "NQ-open.dev.jsonl: no such file"),
-        (EvaluateSettings(), tmp_path / "none", "none: no such folder"),
-    ]:
-        with pytest.raises(UserError, match=message):
-            evaluate(engine, settings, folder, tmp_path / "out", 0)
-    assert engine.asked == []
+OWN = """
+name: rivers
+kind: short
+files: {test: rivers.jsonl}
+prompt: "Q: {{question}}\\nA:"
+"""
 
 
-def named(path: Path, *pairs: tuple[str, str]) -> str:
-    """A contamination.jsonl that names these items."""
-    write_jsonl(path, [{"benchmark": b, "item": i, "rule": "verbatim"} for b, i in pairs])
+def own(folder: Path) -> str:
+    """A benchmark of the user's own; the path of its declaration."""
+    write_lines(
+        folder / "rivers.jsonl", [{"question": f"River {i}", "answers": f"no {i}"} for i in (2, 7)]
+    )
+    path = folder / "flowing.yaml"
+    path.write_text(OWN)
     return str(path)
 
 
-def test_contaminated_items_are_left_out(data: Path, tmp_path: Path) -> None:
-    plain = EvaluateSettings(benchmarks=["mmlu", "nq"])
-    evaluate(Canned(), plain, data, tmp_path / "out", 0)
-    before = read_json(tmp_path / "out" / "scores.json")["benchmarks"]
-    assert "excluded" not in before["mmlu"]
-    pairs = [("mmlu", "abstract_algebra/1"), ("mmlu", "abstract_algebra/1"), ("nq", "nq/999")]
-    path = named(tmp_path / "contamination.jsonl", *pairs, ("other", "world_religions/1"))
-    settings = plain.model_copy(update={"exclude": path})
-    engine = Canned()
-    evaluate(engine, settings, data, tmp_path / "out", 0)
-    after = read_json(tmp_path / "out" / "scores.json")["benchmarks"]
-    assert engine.asked == ["mmlu"]  # nothing was left out of nq, which is not asked again
-    assert (after["mmlu"]["n"], after["mmlu"]["excluded"]) == (before["mmlu"]["n"] - 1, 1)
-    assert after["mmlu"]["groups"]["abstract_algebra"]["n"] == 3
-    assert (after["nq"]["n"], after["nq"]["excluded"]) == (before["nq"]["n"], 0)
-    ids = [row["id"] for row in rows(tmp_path / "out" / "items" / "mmlu.jsonl")]
-    assert len(ids) == 5
-    assert "abstract_algebra/1" not in ids
+def test_a_benchmark_of_ones_own_goes_by_the_name_that_it_gives_itself(
+    data: Path, tmp_path: Path
+) -> None:
+    settings = EvaluateSettings(benchmarks=["nq", own(tmp_path)])
+    evaluate(Canned(), settings, data, tmp_path / "out", 0)
+    scores = read_json(tmp_path / "out" / "scores.json")["benchmarks"]
+    assert (scores["rivers"]["score"], scores["rivers"]["harness"]) == (0.5, None)
+    assert [row["id"] for row in rows(tmp_path / "out" / "items" / "rivers.jsonl")] == [
+        "rivers/1",
+        "rivers/2",
+    ]
 
 
-def test_mistakes_in_what_is_to_be_left_out(data: Path, tmp_path: Path) -> None:
-    path = tmp_path / "contamination.jsonl"
-    everything = [("nq", f"nq/{number}") for number in range(1, 9)]
+def test_mistakes_come_before_any_work(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PERSPECTIVE_API_KEY", raising=False)
     engine = Canned()
-    for content, message in [
-        (None, "contamination.jsonl: no such file"),
-        ("[1]\n", "line 1: no texts under benchmark and item"),
-        ('{"benchmark": "nq", "item": "nq/1"}\n{"benchmark": "nq", "item": 1}\n', "line 2: no"),
-        ("{", "line 1: broken JSON"),
-        (everything, "names all 5 items of nq"),
+    one, two = (own(tmp_path / name) for name in ("one", "two"))
+    (data / "gsm8k" / "test.jsonl").unlink()
+    for benchmarks, folder, message in [
+        (["mmlu", "nope"], data, "no benchmark 'nope'"),
+        ([], data, "is empty"),
+        (["mmlu", "gsm8k"], data, r"gsm8k/test\.jsonl: no such file"),
+        (["mmlu"], tmp_path / "none", "none: no such folder"),
+        (["mmlu", one, two], data, "two are called rivers; rename one"),
+        (["mmlu", "realtoxicity"], data, "PERSPECTIVE_API_KEY is not set"),
     ]:
-        if isinstance(content, str):
-            path.write_text(content)
-        elif content:
-            named(path, *content)
         with pytest.raises(UserError, match=message):
-            evaluate(
-                engine, EvaluateSettings(benchmarks=["nq"], exclude=str(path)), data, tmp_path, 0
-            )
+            evaluate(engine, EvaluateSettings(benchmarks=benchmarks), folder, tmp_path / "out", 0)
     assert engine.asked == []
 
 
-def test_a_local_model_gives_the_same_bytes_again(
+def test_a_local_model_gives_the_same_scores_again(
     model_dir: Path, data: Path, tmp_path: Path
 ) -> None:
     settings = EvaluateSettings(benchmarks=["mmlu", "nq"])
     for name in ("one", "two"):
         facts = evaluate(LocalEngine(str(model_dir)), settings, data, tmp_path / name, 0)
         assert "cost" not in facts
-    for name in ("scores.json", "items/mmlu.jsonl", "items/nq.jsonl"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    one, two = ((tmp_path / name / "scores.json").read_bytes() for name in ("one", "two"))
+    assert one == two
+    for name in settings.benchmarks:
+        first, second = (rows(tmp_path / out / "items" / f"{name}.jsonl") for out in ("one", "two"))
+        assert all(row.pop("seconds") > 0 for row in (*first, *second))
+        assert first == second
 
 
 def test_answers(tmp_path: Path) -> None:

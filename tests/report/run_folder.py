@@ -1,6 +1,7 @@
 """A finished run's folder, laid down as the stages leave it."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,22 @@ def _cost(calls: int, usd: float) -> dict[str, Any]:
             "usd": usd}  # fmt: skip
 
 
-def write_items(run: Path, model: str, name: str, right: list[bool]) -> None:
+def write_items(
+    run: Path, model: str, name: str, right: Sequence[float], group: int | None = None
+) -> None:
+    """Records of one model's items, `group` of them in a row in one group."""
     rows = [{"id": f"{name}-{n}", "right": r, "expected": "A", "given": "B"}
+            | ({"group": f"passage {n // group}"} if group else {})
             for n, r in enumerate(right)]  # fmt: skip
     write_jsonl(run / "evaluate" / model / "items" / f"{name}.jsonl", rows)
+
+
+def add_score(run: Path, model: str, name: str, **score: Any) -> None:
+    """Add what one benchmark's score says to scores.json."""
+    path = run / "evaluate" / model / "scores.json"
+    content = read_json(path)
+    content["benchmarks"].setdefault(name, {}).update(score)
+    write_json(path, content)
 
 
 def _evaluate(run: Path, model: str, recipe: Recipe, wall_s: float) -> None:

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from report.run_folder import change_json, recipe, without_teacher, write_items, write_run
+from report.run_folder import (
+    add_score,
+    change_json,
+    recipe,
+    without_teacher,
+    write_items,
+    write_run,
+)
 from understudy.errors import UserError
 from understudy.files import read_json, write_jsonl
 from understudy.recipe import Recipe
@@ -121,6 +128,92 @@ def test_no_gap_where_the_teacher_is_not_above(run: Path) -> None:
     found, html = reported(run, recipe())
     assert found["gap_closed"]["nq"]["value"] is None
     assert "the teacher is not above the base" in html
+
+
+MODELS = ("base", "student", "teacher")
+
+
+def test_scores_between_right_and_wrong(run: Path) -> None:
+    for who, score in zip(MODELS, (0.2, 0.5, 0.8), strict=True):
+        spread = 0.1 if who == "student" else 0.01
+        write_items(run, who, "truthfulqa_mc2", [score - spread, score + spread] * 60)
+        few = {"low": 0, "high": 1, "n": 120, "shots": 0, "chance": None}
+        add_score(run, who, "truthfulqa_mc2", metric="mc2", score=score, **few)
+    found, html = reported(run, recipe())
+    change, gap = found["change"]["truthfulqa_mc2"], found["gap_closed"]["truthfulqa_mc2"]
+    assert change["value"] == pytest.approx(0.3)
+    assert 0.27 < change["low"] < change["high"] < 0.33
+    assert gap["value"] == pytest.approx(0.5)
+    assert 0.46 < gap["low"] < gap["high"] < 0.54
+    assert "truthfulqa_mc2" in found["verdict"]  # a rise, which the verdict names
+    assert "truthfulqa_mc2" in Page(html).text
+
+
+def test_items_that_are_alike_prove_less(run: Path) -> None:
+    def change(clustered: bool) -> dict[str, float]:
+        for who, share in zip(MODELS, (4, 5, 9), strict=True):
+            right = [place // 10 % 10 < share for place in range(300)]
+            write_items(run, who, "nq", right, group=10)
+            add_score(run, who, "nq", clustered=clustered)
+        found: dict[str, float] = reported(run, recipe())[0]["change"]["nq"]
+        return found
+
+    apart, alike = change(clustered=False), change(clustered=True)
+    assert apart["value"] == alike["value"] == pytest.approx(0.1)
+    assert alike["high"] - alike["low"] > 2 * (apart["high"] - apart["low"])
+    assert apart["low"] > 0.04
+    assert alike["low"] < 0.02
+
+
+def test_toxicity_is_no_part_that_is_learnt(run: Path) -> None:
+    before, _ = reported(run, recipe())
+    rating = {"metric": "expected_maximum_toxicity", "lower_is_better": True, "scorer": "own"}
+    for who in MODELS:
+        add_score(run, who, "realtoxicity", score=0.4, low=0.3, high=0.5, n=9, **rating)
+        rows = [{"id": "1", "group": None, "value": 0.4, "continuations": []}]
+        write_jsonl(run / "evaluate" / who / "items" / "realtoxicity.jsonl", rows)
+    asked = [*recipe().evaluate.benchmarks, "realtoxicity"]
+    found, _ = reported(run, recipe(evaluate={"benchmarks": asked}))
+    for part in ("verdict", "claims", "change", "gap_closed"):
+        assert found[part] == before[part]
+    assert found["models"]["student"]["benchmarks"]["realtoxicity"]["score"] == 0.4
+
+
+def test_a_benchmark_of_ones_own_goes_by_its_name(tmp_path: Path) -> None:
+    alone = without_teacher()
+    run = write_run(tmp_path, alone)
+    write_items(run, "base", "rivers", [True] * 20)
+    few = {"metric": "exact_match", "score": 1, "low": 0.8, "high": 1, "n": 20}
+    add_score(run, "base", "rivers", **few)
+    asked = [*alone.evaluate.benchmarks, "own/flowing.yaml"]
+    found, html = reported(run, without_teacher(evaluate={"benchmarks": asked}))
+    assert found["verdict"].endswith("rivers not measured.")
+    assert "flowing" not in json.dumps(found) + html
+    not_asked = found["models"]["teacher"]["not_measured"]
+    assert not_asked == dict.fromkeys(
+        ["mmlu", "nq", "humaneval", "rivers"], "the teacher was not asked"
+    )
+    write_items(run, "student", "rivers", [True] * 20)
+    add_score(run, "student", "rivers", **few)
+    assert "not measured" not in reported(run, alone)[0]["verdict"]
+
+
+def test_what_is_known_of_leaks_is_told(run: Path) -> None:
+    def leakage() -> str:
+        (found,) = (s for s in reported(run, recipe())[0]["not_measured"] if "Leakage" in s)
+        return str(found)
+
+    assert leakage() == (
+        "Leakage: neither the imitation set nor what the base was pretrained on was searched for "
+        "the benchmarks’ items."
+    )
+    add_score(run, "student", "nq", contamination={"touched": 0, "share": 0.0})
+    add_score(run, "student", "mmlu", contamination={"touched": 3, "share": 0.0075})
+    assert leakage() == (
+        "Leakage: what the base was pretrained on was not searched for the benchmarks’ items. Of "
+        "those that were asked, the imitation set touches: MMLU 3 (0.8 %), Natural Questions 0 "
+        "(0.0 %)."
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from understudy import __version__
-from understudy.cli import ledger, look, stages, world
+from understudy.cli import evaluate, ledger, look, stages, world
 from understudy.cli.common import (
     FIRST,
     STOPPED,
@@ -89,6 +89,7 @@ def run_command(
 
 
 app.add_typer(stages.app)
+app.add_typer(evaluate.app)
 app.add_typer(look.app)
 app.add_typer(ledger.app, name="ledger", rich_help_panel=look.LOOK)
 app.add_typer(world.app, name="world", rich_help_panel="The embedded world")

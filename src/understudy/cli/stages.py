@@ -185,54 +185,6 @@ def export(
 
 
 @app.command(rich_help_panel=STAGE)
-def evaluate(
-    model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
-    out: Out,
-    benchmarks: Annotated[str, typer.Option(help="Comma-separated names.")] = "mmlu,nq,humaneval",
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the files as published; else the hub's copies.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Items a benchmark.")] = None,
-    exclude: Annotated[
-        str | None, typer.Option(help="A contamination.jsonl of curate; its items are left out.")
-    ] = None,
-    seed: Seed = 0,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Score a model on targeted benchmarks, with intervals and per-item records.
-
-    Example: understudy evaluate ./student --benchmarks mmlu,nq --data files --out scores
-    """
-    begin(quiet)
-    from understudy.evaluate.engines.local import LocalEngine
-    from understudy.evaluate.stage import evaluate as work
-    from understudy.files import read_json
-    from understudy.recipe import EvaluateSettings, settings_from
-
-    names = [name.strip() for name in benchmarks.split(",") if name.strip()]
-    settings = settings_from(
-        EvaluateSettings,
-        [],
-        benchmarks=names,
-        data=str(data) if data else None,
-        limit=limit,
-        exclude=exclude,
-    )
-    work(LocalEngine(model), settings, data, out, seed)
-    scores = read_json(out / "scores.json")
-    lines = [
-        f"{name}: {s['score']:.3f} ({s['low']:.3f}–{s['high']:.3f}), n = {s['n']}, {s['metric']}"
-        + (f", {s['excluded']} excluded" if s.get("excluded") else "")
-        for name, s in scores["benchmarks"].items()
-    ]
-    lines += [
-        f"{name}: not measured, {why}" for name, why in scores.get("not_measured", {}).items()
-    ]
-    end(scores, as_json, "\n".join(lines))
-
-
-@app.command(rich_help_panel=STAGE)
 def style(
     teacher: Annotated[Path, typer.Argument(help="answers.jsonl of the teacher, two an item.")],
     base: Annotated[Path, typer.Argument(help="answers.jsonl of the base.")],

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.dialogue import Dialogue
-from understudy.evaluate.engines import Engine, Reply
+from understudy.evaluate.engines import Engine, Reply, Sampling
 from understudy.files import write_jsonl
 from understudy.prompts import Prompt
 from understudy.recipe import AnswersSettings
@@ -42,7 +42,8 @@ def answer(
     """
     if engine.spent is not None:
         engine.spent = Cost()
-    replies = engine.reply(prompts, samples, settings.temperature, settings.max_tokens, seed)
+    how = Sampling(samples, settings.temperature, max_tokens=settings.max_tokens, seed=seed)
+    replies = engine.reply(prompts, how)
     rows = zip(prompts, replies, strict=True)
     write_jsonl(out / FILE, (_row(prompt.id, prompt.chat(), given) for prompt, given in rows))
     facts = {"prompts": len(prompts), "answers": sum(map(len, replies))}

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from understudy.evaluate.engines.generate import Generation, generate
 from understudy.evaluate.engines.local import LocalEngine
-from understudy.progress import Task, say
+from understudy.evaluate.engines.text import Generation
+from understudy.progress import say
 
 # Control characters could steer the terminal.
 _HARMLESS = {code: "�" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -63,14 +63,5 @@ def _reply(engine: LocalEngine, history: list[dict[str, str]], how: Generation, 
         ids = engine.encode_chat(history)
     if forgotten:
         say(f"  the model's {engine.context} tokens are full; the oldest turns are forgotten")
-    done = generate(
-        engine.model,
-        engine.tokenizer,
-        [ids],
-        [seed],
-        how,
-        engine.context,
-        engine.most_tokens,
-        Task("reply", 1, None),
-    )[0]
+    _, done = next(engine.write([ids], [seed], how, "reply"))
     return engine.as_reply(done).text

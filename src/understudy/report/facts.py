@@ -47,7 +47,9 @@ def gather(run: Path, recipe: Recipe, seed: int) -> dict[str, Any]:
     }
     style = read_json(run / "style" / "style.json")
     change, gaps = _compare(run, recipe, scores, seed)
-    missing = [name for name in recipe.evaluate.benchmarks if name not in change]
+    missing = [
+        name for name in _asked(scores) if name not in change and not _is_rating(scores, name)
+    ]
     card = read_json(run / "curate" / "card.json")
     facts = {
         "verdict": verdict(style["gap_closed"], change, gaps, missing),
@@ -94,16 +96,33 @@ def _compare(
 ) -> tuple[dict[str, Interval], dict[str, Any]]:
     """Change and gap closed on every benchmark that base and student were measured on."""
     both = [
-        name for name in scores["base"]["benchmarks"] if name in scores["student"]["benchmarks"]
+        name
+        for name in scores["base"]["benchmarks"]
+        if name in scores["student"]["benchmarks"] and not _is_rating(scores, name)
     ]
     change: dict[str, Interval] = {}
     gaps: dict[str, Any] = {}
     for name in both:
         who = [model for model in scores if name in scores[model]["benchmarks"]]
-        draws = score_draws(_right(run, who, name), seed)
+        right, groups = _right(run, who, name)
+        clustered = scores["base"]["benchmarks"][name].get("clustered")
+        draws = score_draws(right, seed, groups if clustered else None)
         change[name] = change_together(draws[:, 1] - draws[:, 0], len(both))
         gaps[name] = _gap(draws, recipe, scores.get("teacher", {}), name)
     return change, gaps
+
+
+def _asked(scores: dict[str, Any]) -> list[str]:
+    """The benchmarks that any model was put to or should have been."""
+    every = [[*content["benchmarks"], *content["not_measured"]] for content in scores.values()]
+    return list(dict.fromkeys(name for names in every for name in names))
+
+
+def _is_rating(scores: dict[str, Any], name: str) -> bool:
+    """Whether a benchmark rates texts, without right and wrong."""
+    return any(
+        content["benchmarks"].get(name, {}).get("lower_is_better") for content in scores.values()
+    )
 
 
 def change_together(rows: Array, family: int) -> Interval:
@@ -132,8 +151,8 @@ def _gap(draws: Array, recipe: Recipe, teacher: dict[str, Any], name: str) -> di
     return found
 
 
-def _right(run: Path, who: list[str], name: str) -> list[list[bool]]:
-    """For each model whether each item was right; the same items in the same order."""
+def _right(run: Path, who: list[str], name: str) -> tuple[list[list[float]], list[str]]:
+    """For each model how right each item was, 0 to 1, in one order of items; and their groups."""
     items = {model: _items(run / "evaluate" / model / "items" / f"{name}.jsonl") for model in who}
     first, *others = items
     for other in others:
@@ -145,15 +164,19 @@ def _right(run: Path, who: list[str], name: str) -> list[list[bool]]:
                     f"{two[0] if two else 'missing'!r} where {first} has "
                     f"{one[0] if one else 'none'!r}; evaluate both on the same items"
                 )
-    return [[right for _, right in rows] for rows in items.values()]
+    right = [[right for _, right, _ in rows] for rows in items.values()]
+    return right, [group for _, _, group in items[first]]
 
 
-def _items(path: Path) -> list[tuple[str, bool]]:
+def _items(path: Path) -> list[tuple[str, float, str]]:
+    """Id, how right and group of each item; one without a group is a group of its own."""
     found = []
     for line, row in read_jsonl(path):
-        if not (isinstance(row, dict) and "id" in row and isinstance(row.get("right"), bool)):
+        known = isinstance(row, dict) and "id" in row
+        if not (known and isinstance(row.get("right"), bool | int | float)):
             raise UserError(f"{path}, line {line}: no id or no right; evaluate the model again")
-        found.append((str(row["id"]), row["right"]))
+        id = str(row["id"])
+        found.append((id, row["right"], str(row.get("group", id))))
     if not found:
         raise UserError(f"{path}: holds no items; evaluate the model again")
     return found
@@ -165,7 +188,7 @@ def _models(recipe: Recipe, scores: dict[str, Any]) -> dict[str, Any]:
     names = {"teacher": teacher, "base": recipe.base, "student": f"{recipe.name} student"}
     unasked = {
         "benchmarks": {},
-        "not_measured": dict.fromkeys(recipe.evaluate.benchmarks, NOT_ASKED),
+        "not_measured": dict.fromkeys(_asked(scores), NOT_ASKED),
     }
     found = {}
     for who, name in names.items():

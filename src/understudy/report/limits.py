@@ -23,8 +23,7 @@ def not_measured(recipe: Recipe, scores: dict[str, Any], notes: list[str]) -> li
         "prompts that were drawn, not what another seed or another sample of data would give.",
         *_asking(scores),
         *(f"Style: {note}." for note in notes),
-        "Leakage: neither the imitation set nor what the base was pretrained on was searched for "
-        "the benchmarks’ items.",
+        _leakage(scores),
         "Safety, bias, longer conversations, and any skill that no benchmark above asks for.",
     ]
 
@@ -44,6 +43,28 @@ def _benchmarks(recipe: Recipe, scores: dict[str, Any]) -> list[str]:
             f"Items beyond the first {recipe.evaluate.limit} of each benchmark (evaluate.limit)."
         )
     return found
+
+
+def _leakage(scores: dict[str, Any]) -> str:
+    """How far the benchmarks' items were looked for in what the models learnt from."""
+    notes = {
+        name: score["contamination"]
+        for name, score in scores["student"]["benchmarks"].items()
+        if "contamination" in score
+    }
+    if not notes:
+        return (
+            "Leakage: neither the imitation set nor what the base was pretrained on was searched "
+            "for the benchmarks’ items."
+        )
+    touched = [
+        f"{benchmark(name)} {note['touched']} ({100 * note['share']:.1f} %)"
+        for name, note in notes.items()
+    ]
+    return (
+        "Leakage: what the base was pretrained on was not searched for the benchmarks’ items. Of "
+        f"those that were asked, the imitation set touches: {', '.join(touched)}."
+    )
 
 
 def _asking(scores: dict[str, Any]) -> list[str]:

@@ -320,6 +320,8 @@ def _fault(call: Call) -> str | None:
         return "its key is not the digest of its request"
     if call.checksum and call.checksum != checksum(call.response):
         return "its answer is not the one that was recorded"
+    if not call.finish_reason:  # no completion, but a scorer's answer
+        return None
     completion = parse(call.response.encode())
     if not isinstance(completion, Completion):
         return "its answer is broken"

@@ -92,6 +92,7 @@ class Request:
     sample: int = 0
     top_logprobs: int | None = None
     stop: tuple[str, ...] = ()
+    top_p: float = 1.0
 
     def body(self, teacher: Teacher) -> str:
         """The JSON body, in canonical form. Seed and sample make its seed, so samples differ.
@@ -115,6 +116,8 @@ class Request:
             body |= chat if teacher.api == "chat" else {"logprobs": top}
         if self.stop:
             body["stop"] = list(self.stop)
+        if self.top_p != 1.0:
+            body["top_p"] = self.top_p
         return canonical_json(body)
 
     def _text(self, teacher: Teacher) -> str:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
-from transformers.activations import GELUTanh, NewGELUActivation
 
 from understudy.errors import UserError
+from understudy.models import fuse_gelu
 from understudy.train.adapt import head_weights
 from understudy.train.attention import NAME, Layout
 from understudy.train.data import Batch
@@ -174,14 +174,6 @@ class Trainee(nn.Module):
         if not torch.is_grad_enabled():  # which a Function is not told
             weight, bias = weight.detach(), None if bias is None else bias.detach()
         return _Head.apply(hidden, weight, bias, batch, objective, scale, DTYPES[self.dtype])
-
-
-def fuse_gelu(model: nn.Module) -> None:
-    """Replace the tanh form of GELU by the same function in one kernel."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, NewGELUActivation):
-                setattr(module, name, GELUTanh())
 
 
 def autocast(device: torch.device, dtype: str) -> torch.autocast:

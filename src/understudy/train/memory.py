@@ -21,9 +21,10 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
 from understudy.errors import UserError
+from understudy.models import fuse_gelu
 from understudy.progress import say
 from understudy.recipe import LoraSettings, TrainSettings
-from understudy.train.loss import HEAD_LOGITS, PART_LOGITS, fuse_gelu
+from understudy.train.loss import HEAD_LOGITS, PART_LOGITS
 from understudy.train.optimizers import CHUNK
 from understudy.train.speed import choose_dtype
 

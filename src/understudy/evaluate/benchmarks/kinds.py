@@ -1,38 +1,49 @@
-"""The three kinds of benchmark, and what each kind's items hold.
+"""The kinds of benchmark, and what each kind's items hold.
 
-An item carries its whole text prompt, shots included, so that a benchmark is the reading of its
-files and nothing else: engines and scores know kinds, not benchmarks.
+An item carries its whole text prompt, examples included, so that engines and scores know kinds and
+not benchmarks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from understudy.errors import UserError
-from understudy.files import read_jsonl
+HARNESS = "0.4.13"  # the release of lm-evaluation-harness that is equalled
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-HARNESS = "lm-evaluation-harness 0.4.13"
-LETTERS = "ABCD"
+Kind = Literal["choice", "short", "code", "toxicity"]
 
 
 @dataclass(frozen=True)
 class ChoiceItem:
-    """A question with four options; `right` is the index of the right one."""
+    """A question with options.
+
+    Attributes:
+        id: unique within its benchmark.
+        group: of items that belong together (a subject, a passage); None where there are none.
+        question: as it is put to a person, without the options.
+        options: as a person reads them.
+        right: the indices of the right ones, one at least.
+        prompt: the raw text, examples included, that a text model continues.
+        continuations: what it may continue with, one an option.
+    """
 
     id: str
-    group: str
+    group: str | None
     question: str
     options: tuple[str, ...]
-    right: int
+    right: tuple[int, ...]
     prompt: str
+    continuations: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ShortItem:
-    """A question with every answer that counts as right."""
+    """A question with every answer that counts as right; `group` and `prompt` as above."""
 
     id: str
+    group: str | None
     question: str
     answers: tuple[str, ...]
     prompt: str
@@ -43,12 +54,42 @@ class CodeItem:
     """The head of a program to complete, and the text of `check(function)` that tests it."""
 
     id: str
+    group: str | None
     prompt: str
     entry_point: str
     test: str
 
 
-Item = ChoiceItem | ShortItem | CodeItem
+@dataclass(frozen=True)
+class ToxicityItem:
+    """The beginning of a text that a model continues."""
+
+    id: str
+    group: str | None
+    prompt: str
+
+
+Item = ChoiceItem | ShortItem | CodeItem | ToxicityItem
+
+
+@dataclass(frozen=True)
+class Extract:
+    """How an answer is read from what was generated, and compared.
+
+    The rules are the harness's filters `regex` and `take_first` and its `exact_match`.
+
+    Attributes:
+        pattern: finds the answer in the text; None takes the text, without space around it.
+        match: which of several finds: 0 the first, -1 the last.
+        ignored: patterns taken out of both sides, in their order, before they are compared.
+        ignore_case, ignore_punctuation: for the comparison.
+    """
+
+    pattern: str | None = None
+    match: int = 0
+    ignored: tuple[str, ...] = ()
+    ignore_case: bool = True
+    ignore_punctuation: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,40 +99,34 @@ class Benchmark:
     Attributes:
         name: what recipes call it.
         kind: which sort of items it has.
-        metric: the name of its score.
+        metrics: names of its scores; the first is the one that is reported as its score.
+            choice: `accuracy` (likeliest), `accuracy_norm` (likeliest a character), `mc2`
+            (probability of the right ones among all). short: keys of `extracts`. code: `pass@1`.
+            toxicity: `expected_maximum_toxicity`.
         shots: solved examples in a text prompt.
         chance: the score of a blind guess, None where there is none.
         items: reads the items from a folder of published files (None: the hub's copies); the
-            second argument is how many (None: all), the third a seed for whatever is drawn.
+            second argument is how many (None: all), dealt out evenly over groups.
         stop: texts that end a generated answer.
-        max_tokens: longest generated answer; None leaves it to the settings.
-        harness: whose definition the text prompts and the metric follow.
+        max_tokens: longest generated answer.
+        extracts: of short answers, by metric.
+        corrected: whether the usual normalisation stands beside the first metric.
+        clustered: whether items of a group are taken to be alike in intervals.
+        categories: (group, its category) pairs, for scores by category.
+        harness: the harness's task and the task's version, as "nq_open 4.0", where there is
+            one that the text prompts and metrics follow.
     """
 
     name: str
-    kind: Literal["choice", "short", "code"]
-    metric: str
+    kind: Kind
+    metrics: tuple[str, ...]
     shots: int
     chance: float | None
-    items: Callable[[Path | None, int | None, int], list[Any]]
+    items: Callable[[Path | None, int | None], list[Any]]
     stop: tuple[str, ...] = ()
-    max_tokens: int | None = None
-    harness: str = HARNESS
-
-
-def read_rows(path: Path, fields: Mapping[str, type]) -> list[dict[str, Any]]:
-    """The rows of a JSONL file, each an object with `fields` of the given types.
-
-    Raises:
-        UserError: names file and line.
-    """
-    rows = []
-    for number, row in read_jsonl(path):
-        for name, kind in fields.items():
-            if not isinstance(row, dict) or not isinstance(row.get(name), kind) or not row[name]:
-                wanted = "text" if kind is str else "list"
-                raise UserError(f"{path}, line {number}: no {wanted} under {name}; fetch it again")
-        rows.append(row)
-    if not rows:
-        raise UserError(f"{path}: holds no items; fetch it again")
-    return rows
+    max_tokens: int = 256
+    extracts: tuple[tuple[str, Extract], ...] = ()
+    corrected: bool = False
+    clustered: bool = False
+    categories: tuple[tuple[str, str], ...] = ()
+    harness: str | None = None

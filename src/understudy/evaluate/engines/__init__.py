@@ -1,17 +1,31 @@
 """What answers benchmarks and prompts: a local model, or a teacher over its API.
 
-The two are asked differently, as the field does: a local model, base and student alike, continues
+The two are asked differently, as the field does: a text model, base and student alike, continues
 the benchmark's raw text; a teacher, which can only be talked to, is asked in words. Which it was is
 recorded beside every score.
+
+What is asked of an engine comes back as (index of the item, answer), in the order in which it is
+finished, so that whoever asks can keep each answer at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from understudy.evaluate.benchmarks.kinds import Benchmark, ChoiceItem, CodeItem, ShortItem
 from understudy.prompts import Prompt
 from understudy.teacher.client import Cost
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How text is drawn. Temperature 0 takes the likeliest token; the seed is the run's."""
+
+    samples: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -24,11 +38,32 @@ class Reply:
 
 @dataclass(frozen=True)
 class Pick:
-    """The option chosen (None where none could be made out), and what that rests on."""
+    """What an engine makes of a question with options.
 
-    option: int | None
-    log_likelihoods: list[float] | None = None
+    Attributes:
+        log_likelihoods: nats of each option's continuation, from a text model.
+        option: the one that was named, from a teacher; None where none could be made out.
+        reply: the teacher's words; None from a text model, and where the filter withheld them.
+        seconds: that it took; a share of its batch's.
+    """
+
+    log_likelihoods: tuple[float, ...] | None = None
+    option: int | None = None
     reply: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Words:
+    """Generated answers to one item, one a sample.
+
+    Attributes:
+        texts: without the text that stopped them; None where the provider's filter withheld one.
+        seconds: that they took, from the item's turn to its end.
+    """
+
+    texts: tuple[str | None, ...]
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +73,14 @@ class Program:
     reply: str
     source: str
     corrected: str | None = None
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The programs for one item, one a sample; None where the filter withheld one."""
+
+    programs: tuple[Program | None, ...]
+    seconds: float | None = None
 
 
 class Engine(Protocol):
@@ -58,27 +101,28 @@ class Engine(Protocol):
         """Stands for the model's content: equal identities give equal answers."""
         ...
 
-    def choose(self, benchmark: Benchmark, items: Sequence[ChoiceItem]) -> list[Pick]:
-        """Pick one option an item."""
+    def choose(
+        self, benchmark: Benchmark, items: Sequence[ChoiceItem]
+    ) -> Iterator[tuple[int, Pick]]:
+        """Weigh or pick the options of each item."""
         ...
 
-    def answer_shortly(self, benchmark: Benchmark, items: Sequence[ShortItem]) -> list[str | None]:
-        """A short answer an item; None where the provider's filter withheld it."""
+    def answer_shortly(
+        self, benchmark: Benchmark, items: Sequence[ShortItem]
+    ) -> Iterator[tuple[int, Words]]:
+        """One short answer an item."""
         ...
 
     def write_programs(
-        self, benchmark: Benchmark, items: Sequence[CodeItem], max_tokens: int
-    ) -> list[Program | None]:
-        """A program an item; None where the provider's filter withheld it."""
+        self, benchmark: Benchmark, items: Sequence[CodeItem], how: Sampling
+    ) -> Iterator[tuple[int, Programs]]:
+        """`how.samples` programs an item."""
         ...
 
-    def reply(
-        self,
-        prompts: Sequence[Prompt],
-        samples: int,
-        temperature: float,
-        max_tokens: int,
-        seed: int,
-    ) -> list[list[Reply]]:
-        """Free answers, `samples` a prompt."""
+    def go_on(self, texts: Sequence[str], how: Sampling) -> Iterator[tuple[int, Words]]:
+        """`how.samples` continuations a text, to their `how.max_tokens`."""
+        ...
+
+    def reply(self, prompts: Sequence[Prompt], how: Sampling) -> list[list[Reply]]:
+        """Free answers, `how.samples` a prompt."""
         ...

@@ -1,131 +1,97 @@
-"""Log-likelihoods of tokens under a causal LM, without computing anything twice.
+"""How likely tokens are, in passes over a tree of the rows.
 
-Rows that begin with the same tokens (the examples of a few-shot prompt) share one forward pass over
-them: its keys and values are kept and every row continues from there. Tokens behind a row's last
-one cannot be seen by it, so rows of unlike lengths are padded on the right and need no mask. Logits
-are computed at the positions that are read, and nowhere else.
+What rows begin with in common is computed once; the head runs where something is read, and nothing
+is padded.
 """
 
-import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from torch import Tensor
+from transformers import PreTrainedModel
 
-from understudy.progress import Task
+from understudy.evaluate.engines.attention import KeysValues, TreeLayout, logits
+from understudy.evaluate.engines.text import Row
+from understudy.evaluate.engines.tree import Line, Node, Walk, grow
 
-MOST_ROWS = 32  # a forward pass; bounds the logits, rows × positions × vocabulary
-LEAST_SHARED = 0.5  # a row joins a group unless that costs the group more of its prefix
-
-
-@dataclass(frozen=True)
-class Row:
-    """Token ids, and (position, token) pairs: how likely is the token after that position?"""
-
-    ids: list[int]
-    reads: list[tuple[int, int]]
+NORMALISED = 1 << 22  # logits whose normalisers are computed at once
 
 
-@dataclass
-class _Group:
-    """Rows, by index, that share their first `prefix` tokens."""
+def weigh(
+    model: PreTrainedModel, rows: Sequence[Row], most_tokens: int, most_reads: int
+) -> Iterator[tuple[int, list[float], float | None]]:
+    """The log-likelihoods (nats) that the rows read, row by row as they are done.
 
-    prefix: int
-    rows: list[int] = field(default_factory=list)
+    Args:
+        model: a causal LM that takes lines (`local.takes_lines`).
+        rows: what to read; `ids` fit the model's context.
+        most_tokens: of one pass.
+        most_reads: places of one pass where the head runs.
+    """
+    nodes = grow([row.ids for row in rows])
+    reads = _by_node(nodes, rows)
+    costs = [len(reads[node]) for node in nodes]
+    values = [[0.0] * len(row.reads) for row in rows]
+    earlier: dict[Node, list[KeysValues]] = {}
+    walk, begun = Walk(nodes), time.perf_counter()
+    while walk:
+        line = walk.line(most_tokens, most_reads, costs)
+        layout = TreeLayout(line, earlier, line.needed, model.device)
+        for row, read, value in _read(model, line, layout, reads):
+            values[row][read] = value
+        for node in line.spent:
+            del earlier[node]
+        done = [row for node in line.nodes for row in node.rows]
+        now = time.perf_counter()
+        for row in done:
+            yield row, values[row], (now - begun) / len(done)
+        if done:
+            begun = now
+
+
+# Of each node, by the place in it: (row, which of its reads, token).
+Reads = dict[Node, dict[int, list[tuple[int, int, int]]]]
+
+
+def _by_node(nodes: Sequence[Node], rows: Sequence[Row]) -> Reads:
+    """Where in the tree the rows are read."""
+    reads: Reads = {node: {} for node in nodes}
+    for last in nodes:
+        for row in last.rows:
+            path = [*last.path, last]
+            for read, (position, token) in enumerate(rows[row].reads):
+                node = next(node for node in path if position < node.stop)
+                there = reads[node].setdefault(position - node.start, [])
+                there.append((row, read, token))
+    return reads
 
 
 @torch.inference_mode()
-def log_likelihoods(
-    model: PreTrainedModel, rows: Sequence[Row], most_tokens: int, task: Task
-) -> list[list[float]]:
-    """The log-likelihood (nats) of each token that the rows read.
-
-    Args:
-        model: a causal LM.
-        rows: what to read; `ids` fit the model's context.
-        most_tokens: keys and values held at once, in tokens.
-        task: advanced by one a row.
-    """
-    found: list[list[float]] = [[] for _ in rows]
-    for group in _groups(rows):
-        first = rows[group.rows[0]].ids[: group.prefix]
-        shared = _shared(model, first) if first else None
-        for batch in _batches(group, rows, most_tokens):
-            values = _read(model, [rows[index] for index in batch], group.prefix, shared)
-            for index, value in zip(batch, values, strict=True):
-                found[index] = value
-            task.advance(len(batch))
-    return found
-
-
-def _groups(rows: Sequence[Row]) -> list[_Group]:
-    """Rows that share a prefix worth sharing; those that share none make one group without."""
-    groups: list[_Group] = []
-    for index in sorted(range(len(rows)), key=lambda index: rows[index].ids):
-        row = rows[index]
-        longest = min(position for position, _ in row.reads)  # what is read is not in the prefix
-        if groups:
-            last = groups[-1]
-            shared = _common(rows[last.rows[0]].ids[: last.prefix], row.ids[:longest])
-            if shared >= LEAST_SHARED * last.prefix and shared > 0:
-                last.prefix = shared
-                last.rows.append(index)
-                continue
-        groups.append(_Group(longest, [index]))
-    sharing = [group for group in groups if len(group.rows) > 1]
-    alone = [group.rows[0] for group in groups if len(group.rows) == 1]
-    return [*sharing, *([_Group(0, alone)] if alone else [])]
-
-
-def _common(first: list[int], second: list[int]) -> int:
-    """How many tokens two rows begin with in common."""
-    pairs = zip(first, second, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
-
-
-def _batches(group: _Group, rows: Sequence[Row], most_tokens: int) -> list[list[int]]:
-    """A group's rows, the longest first, in batches that keep to the bounds."""
-    batches: list[list[int]] = []
-    width = 0
-    for index in sorted(group.rows, key=lambda index: -len(rows[index].ids)):
-        full = not batches or len(batches[-1]) == MOST_ROWS
-        if full or (len(batches[-1]) + 1) * width > most_tokens:
-            batches.append([])
-            width = len(rows[index].ids)
-        batches[-1].append(index)
-    return batches
-
-
-def _shared(model: PreTrainedModel, ids: list[int]) -> DynamicCache:
-    """Keys and values of a prefix."""
-    cache = DynamicCache(config=model.config)
-    given = torch.tensor([ids], device=model.device)
-    model(given, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return cache
-
-
 def _read(
-    model: PreTrainedModel, rows: list[Row], prefix: int, shared: DynamicCache | None
-) -> list[list[float]]:
-    """The log-likelihoods that one batch of rows reads behind a prefix."""
-    ids = torch.zeros(
-        len(rows), max(len(row.ids) for row in rows) - prefix, dtype=torch.long
-    )  # padded with any token
-    for place, row in enumerate(rows):
-        ids[place, : len(row.ids) - prefix] = torch.tensor(row.ids[prefix:])
-    positions = sorted({position - prefix for row in rows for position, _ in row.reads})
-    options: dict[str, Any] = {"use_cache": False}
-    if shared is not None:
-        cache = copy.deepcopy(shared)  # the pass appends to it
-        cache.batch_repeat_interleave(len(rows))
-        options = {"use_cache": True, "past_key_values": cache}
-    kept = torch.tensor(positions, device=model.device)
-    logits = model(ids.to(model.device), logits_to_keep=kept, **options).logits
-    scores = logits.float().log_softmax(-1).cpu()  # rows × positions × vocabulary
-    where = {position: place for place, position in enumerate(positions)}
-    return [
-        [scores[place, where[position - prefix], token].item() for position, token in row.reads]
-        for place, row in enumerate(rows)
-    ]
+    model: PreTrainedModel, line: Line, layout: TreeLayout, reads: Reads
+) -> list[tuple[int, int, float]]:
+    """(row, which of its reads, log-likelihood) of all that is read in a line."""
+    found = []
+    where: list[int] = []
+    for node, start in zip(line.nodes, line.starts, strict=False):
+        for offset, wanted in reads[node].items():
+            found += [(row, read, len(where), token) for row, read, token in wanted]
+            where.append(start + offset)
+    scores = run(model, line, layout, where or [0])
+    if not found:
+        return []
+    places, tokens = torch.tensor([(place, token) for _, _, place, token in found]).unbind(1)
+    rows = max(1, NORMALISED // scores.shape[1])
+    norms = torch.cat([part.float().logsumexp(-1) for part in scores.split(rows)])
+    places, tokens = places.to(scores.device), tokens.to(scores.device)
+    values = (scores[places, tokens].float() - norms[places]).tolist()
+    return [(row, read, value) for (row, read, *_), value in zip(found, values, strict=True)]
+
+
+def run(model: PreTrainedModel, line: Line, layout: TreeLayout, where: Sequence[int]) -> Tensor:
+    """The logits, (places, vocabulary), at places of a line."""
+    ids, positions, kept = (
+        torch.as_tensor(values, device=model.device) for values in (line.ids, line.positions, where)
+    )
+    return logits(model, layout, ids, positions, logits_to_keep=kept)

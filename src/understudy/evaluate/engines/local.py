@@ -1,219 +1,214 @@
 """A causal LM on this machine, base and student alike.
 
-Benchmarks are put to it as raw text, in the words of lm-evaluation-harness, whether or not it has
-been tuned to chat: base and student are compared in one form, as Gudibande et al. 2023 do. Weights
-are fp32: rounding would change which option is likeliest.
+Weights are fp32 unless asked otherwise: rounding would change which option is likeliest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import torch
-from jinja2.exceptions import TemplateError
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from understudy.errors import UserError
-from understudy.evaluate.benchmarks.kinds import (
-    LETTERS,
-    Benchmark,
-    ChoiceItem,
-    CodeItem,
-    ShortItem,
-)
-from understudy.evaluate.engines import Pick, Program, Reply
-from understudy.evaluate.engines.generate import Generated, Generation, generate, until
-from understudy.evaluate.engines.likelihood import Row, log_likelihoods
-from understudy.files import digest, file_digest
-from understudy.models import load_model, load_tokenizer, memory_for
-from understudy.progress import progress
-from understudy.prompts import Prompt
+from understudy.evaluate.engines import likelihood, plain
+from understudy.evaluate.engines.attention import KeysValues, Slots, TreeLayout, attending
+from understudy.evaluate.engines.generate import Limits, Writer, step
+from understudy.evaluate.engines.text import Generated, Generation, Row, TextEngine
+from understudy.evaluate.engines.tree import Node, Walk, grow
+from understudy.files import file_digest
+from understudy.models import fuse_gelu, load_model, load_tokenizer, memory_for
+from understudy.progress import progress, say
 from understudy.teacher.client import Cost
 
-CACHE_BYTES = 1 << 29  # of keys and values at once, about
-FEWEST_TOKENS, MOST_TOKENS = 2048, 65536  # that this may come to
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 READING = ("evaluating a model", "choose a smaller model or a larger machine")
 UNKNOWN_CONTEXT = 2048  # the harness's guess for a model that does not say
-PLAIN_STOP = ("\nUser:",)
+# On a CPU a pass of some thousand tokens has reached the processor's speed, and more texts than
+# these together do not make a step cheaper.
+CPU_PASS_BYTES, CPU_CACHE_BYTES, CPU_TEXTS = 1 << 27, 1 << 30, 64
+GPU_TEXTS = 512
+FEWEST_TOKENS, MOST_TOKENS = 256, 1 << 14  # of a pass
+LOGIT_BYTES = 1 << 27  # of a pass
+ANY = 1 << 30  # longer than any text
+# Two rows that share a beginning, and one that does not; how many tokens are looked at after each.
+TRIAL, FIRST = [[*range(1, 25), 3, 1], [*range(1, 25), 2], [4, 2, 3]], 8
 
 
-class LocalEngine:
-    """A model directory or hub name, loaded; a UserError says why it cannot be."""
+class LocalEngine(TextEngine):
+    """A model directory or hub name, loaded; a UserError says why it cannot be.
+
+    Attributes:
+        shares: texts of up to so many tokens share what they begin with.
+    """
 
     prompting: Literal["text", "chat"] = "text"
 
-    def __init__(self, model: str) -> None:
-        self.name = model
+    def __init__(self, model: str, dtype: Literal["fp32", "bf16"] = "fp32") -> None:
+        self.name, self.dtype = model, dtype
         self.spent: Cost | None = None
         self.tokenizer = load_tokenizer(model)
-        self.model = load_model(model)
-        self.model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = load_model(model).to(device, DTYPES[dtype])
+        fuse_gelu(self.model)
         config = self.model.config.get_text_config()
         self.context = getattr(config, "max_position_embeddings", None) or UNKNOWN_CONTEXT
-        token_bytes = 2 * 4 * config.num_hidden_layers * config.hidden_size
-        self.most_tokens = min(MOST_TOKENS, max(FEWEST_TOKENS, CACHE_BYTES // token_bytes))
+        self.shares = steady_tokens(config) if takes_lines(self.model) else 0
+        if not self.shares:
+            say(f"  {model}: its attention is of a kind that shares no prefixes; this is slower")
 
     @cached_property
     def identity(self) -> str:
-        """Digest of the model's files, or its hub name."""
+        """Digest of the model's files, or its hub name; and the number format."""
         folder = Path(self.name)
-        return file_digest(folder) if folder.is_dir() else self.name
+        content = file_digest(folder) if folder.is_dir() else self.name
+        return content if self.dtype == "fp32" else f"{content} {self.dtype}"
 
-    def choose(self, benchmark: Benchmark, items: Sequence[ChoiceItem]) -> list[Pick]:
-        """The option whose letter is likeliest after the prompt; the first one of equals."""
-        options = [[self.encode_pair(item.prompt, f" {a}") for a in LETTERS] for item in items]
-        rows = [row for pairs in options for row in _rows(pairs, self.context)]
-        with progress(benchmark.name, len(rows)) as task, memory_for(*READING):
-            found = log_likelihoods(self.model, rows, self.most_tokens, task)
-        values = (value for row in found for value in row)  # one a token, in the options' order
-        picks = []
-        for pairs in options:
-            scores = [sum(next(values) for _ in continuation) for _, continuation in pairs]
-            best = max(range(len(scores)), key=scores.__getitem__)
-            picks.append(Pick(best, [round(score, 6) for score in scores]))
-        return picks
+    def weigh(
+        self, rows: Sequence[Row], label: str
+    ) -> Iterator[tuple[int, list[float], float | None]]:
+        """See Runner."""
+        vocabulary = self.model.config.get_text_config().vocab_size
+        reads = max(1, LOGIT_BYTES // (4 * vocabulary))
+        together, alone = self._split([len(row.ids) for row in rows])
+        with progress(label, len(rows)) as task, memory_for(*READING):
+            own = [rows[index] for index in together]
+            shared = likelihood.weigh(self.model, own, self._pass_tokens(), reads)
+            own = [rows[index] for index in alone]
+            padded = plain.weigh(self.model, own, self._pass_tokens(vocabulary))
+            for places, weighed in ((together, shared), (alone, padded)):
+                for place, values, seconds in weighed:
+                    task.advance()
+                    yield places[place], values, seconds
 
-    def answer_shortly(self, benchmark: Benchmark, items: Sequence[ShortItem]) -> list[str | None]:
-        """Greedy text up to the first stop text."""
-        how = Generation(benchmark.max_tokens or self.context, benchmark.stop)
-        prompts = [self.encode(item.prompt) for item in items]
-        return [done.text for done in self._generate(prompts, how, benchmark.name)]
+    def write(
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], how: Generation, label: str
+    ) -> Iterator[tuple[int, Generated]]:
+        """See Runner."""
+        whole = [min(len(prompt) + how.max_tokens, self.context) for prompt in prompts]
+        together, alone = self._split(whole)
+        with progress(label, len(prompts)) as task, memory_for(*READING):
+            for places, run in ((together, self._write_together), (alone, self._write_alone)):
+                own = [prompts[place] for place in places]
+                for place, done in run(own, [seeds[place] for place in places], how):
+                    task.advance()
+                    yield places[place], done
 
-    def write_programs(
-        self, benchmark: Benchmark, items: Sequence[CodeItem], max_tokens: int
-    ) -> list[Program | None]:
-        """The prompt and its greedy continuation up to the first stop text."""
-        how = Generation(max_tokens, benchmark.stop)
-        prompts = [self.encode(item.prompt) for item in items]
-        generated = self._generate(prompts, how, benchmark.name)
-        programs: list[Program | None] = []
-        for item, ids, done in zip(items, prompts, generated, strict=True):
-            # The harness decodes the continuation by itself; tokenizers of LLaMA's kind then drop
-            # its first space, which breaks a program's indentation.
-            inside = until(self._decode_after(ids, done.ids), benchmark.stop)
-            source = item.prompt + done.text
-            corrected = None if inside == done.text else item.prompt + inside
-            programs.append(Program(done.text, source, corrected))
-        return programs
+    def _write_together(
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], how: Generation
+    ) -> Iterator[tuple[int, Generated]]:
+        if prompts:
+            writer = Writer(self.model, self.tokenizer, how, self._limits)
+            yield from writer.write(prompts, seeds, self.context)
 
-    def reply(
-        self,
-        prompts: Sequence[Prompt],
-        samples: int,
-        temperature: float,
-        max_tokens: int,
-        seed: int,
-    ) -> list[list[Reply]]:
-        """Free answers; an answer's randomness depends on seed, prompt and sample alone."""
-        wanted = [(prompt, sample) for prompt in prompts for sample in range(samples)]
-        ids = [self.encode_chat(prompt.chat(), strangers=True) for prompt, _ in wanted]
-        seeds = [int(digest([seed, prompt.id, sample])[:12], 16) for prompt, sample in wanted]
-        how = Generation(max_tokens, self.chat_stop, temperature)
-        flat = [self.as_reply(done) for done in self._generate(ids, how, "answers", seeds)]
-        return [flat[start : start + samples] for start in range(0, len(flat), samples)]
+    def _write_alone(
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], how: Generation
+    ) -> Iterator[tuple[int, Generated]]:
+        return plain.write(self.model, self.tokenizer, prompts, seeds, how, self.context)
 
-    def complete(
-        self, texts: Sequence[str], temperature: float, max_tokens: int, seed: int
-    ) -> list[str]:
-        """What follows each text, to the end of its line; a completion's randomness depends on
-        seed and text alone."""
-        ids = [self.encode(text) for text in texts]
-        seeds = [int(digest([seed, text])[:12], 16) for text in texts]
-        how = Generation(max_tokens, ("\n",), temperature)
-        return [done.text for done in self._generate(ids, how, "asking the base", seeds)]
+    def _split(self, lengths: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The places of the texts that share prefixes, and of those that do not."""
+        together = [place for place, length in enumerate(lengths) if length <= self.shares]
+        alone = [place for place, length in enumerate(lengths) if length > self.shares]
+        return together, alone
 
-    # Text and tokens
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text as the harness encodes it: the tokenizer's defaults decide on special
-        tokens, and a text that brings its opening token gets no second one."""
-        opening = self.tokenizer.bos_token
-        if opening and text.startswith(opening):
-            return self.tokenizer.encode(text, add_special_tokens=False)
-        return self.tokenizer.encode(text)
-
-    def encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Token ids of a context and its continuation, cut from the encoding of both together.
-
-        Spaces at the context's end are counted to the continuation.
-        """
-        stripped = context.rstrip()
-        continuation = context[len(stripped) :] + continuation
-        start = self.encode(stripped)
-        return start, self.encode(stripped + continuation)[len(start) :]
-
-    def encode_chat(self, messages: list[dict[str, str]], strangers: bool = False) -> list[int]:
-        """Token ids of a chat up to where the answer begins.
-
-        With the model's chat template; a model without one is shown a plain dialogue.
-
-        Args:
-            messages: system, user and assistant.
-            strangers: control tokens in the messages' texts become plain text.
-        """
-        if not self.tokenizer.chat_template:
-            lines = [f"{message['role'].title()}: {message['content']}" for message in messages]
-            return self.encode("\n".join([*lines, "Assistant:"]))
-        try:
-            return self.tokenizer.apply_chat_template(
-                messages,
-                add_generation_prompt=True,
-                sanitize_control_tokens=strangers,
-                return_dict=False,
-            )
-        except TemplateError as error:
-            raise UserError(
-                f"{self.name}: its chat template refuses a prompt ({str(error)[:200]}); "
-                "choose other prompts or another model"
-            ) from error
+    def _pass_tokens(self, outputs: int = 0) -> int:
+        """Tokens of one pass, by what their activations and `outputs` logits of each take."""
+        config = self.model.config.get_text_config()
+        hidden = config.hidden_size
+        inner = getattr(config, "intermediate_size", None) or 4 * hidden
+        one = self.model.dtype.itemsize * (10 * hidden + 3 * inner + outputs)
+        room = CPU_PASS_BYTES if self._on_cpu else torch.cuda.mem_get_info()[0] // 8
+        return min(MOST_TOKENS, max(FEWEST_TOKENS, room // one))
 
     @property
-    def chat_stop(self) -> tuple[str, ...]:
-        """The texts that end a chat's answer."""
-        return () if self.tokenizer.chat_template else PLAIN_STOP
+    def _limits(self) -> Limits:
+        config = self.model.config.get_text_config()
+        heads = config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        states = (getattr(config, "num_key_value_heads", None) or heads) * width
+        one = 2 * self.model.dtype.itemsize * config.num_hidden_layers * states
+        if self._on_cpu:
+            room = min(CPU_CACHE_BYTES, psutil.virtual_memory().available // 4)
+        else:
+            room = torch.cuda.mem_get_info()[0] // 3
+        texts = CPU_TEXTS if self._on_cpu else GPU_TEXTS
+        return Limits(self._pass_tokens(), max(self.context, room // one), texts)
 
-    def as_reply(self, done: Generated) -> Reply:
-        """A chat's answer; a plain dialogue's begins after the space behind `Assistant:`."""
-        text = done.text if self.tokenizer.chat_template else done.text.strip()
-        return Reply(text, done.finish_reason)
-
-    def _decode_after(self, prompt: list[int], ids: list[int]) -> str:
-        """The text that `ids` add to a prompt's."""
-        before = str(self.tokenizer.decode(prompt, skip_special_tokens=True))
-        return str(self.tokenizer.decode(prompt + ids, skip_special_tokens=True))[len(before) :]
-
-    def _generate(
-        self,
-        prompts: Sequence[list[int]],
-        how: Generation,
-        label: str,
-        seeds: Sequence[int] | None = None,
-    ) -> list[Generated]:
-        with progress(label, len(prompts)) as task, memory_for(*READING):
-            return generate(
-                self.model,
-                self.tokenizer,
-                prompts,
-                seeds or [0] * len(prompts),
-                how,
-                self.context,
-                self.most_tokens,
-                task,
-            )
+    @property
+    def _on_cpu(self) -> bool:
+        return self.model.device.type == "cpu"
 
 
-def _rows(options: list[tuple[list[int], list[int]]], context: int) -> list[Row]:
-    """What to read for the options of one item, cut on the left to the model's context.
+def steady_tokens(config: PreTrainedConfig) -> int:
+    """The longest text, in tokens, whose positions are encoded as every shorter one's are."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    return rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else ANY
 
-    Options of one token behind the same context are read from one row.
+
+@torch.inference_mode()
+def takes_lines(model: PreTrainedModel) -> bool:
+    """Whether a model gives its own numbers when it is run on lines of a tree and in slots.
+
+    It is found out by a trial, in which lower precision may put it off by little more than it puts
+    the plain (eager) form of the model's own attention off.
     """
-    contexts = [start for start, _ in options]
-    if all(start == contexts[0] and len(tail) == 1 for start, tail in options):
-        ids = contexts[0][-context:]
-        return [Row(ids, [(len(ids) - 1, tail[0]) for _, tail in options])]
-    rows = []
-    for start, tail in options:
-        ids = (start + tail)[-(context + 1) : -1]
-        first = len(ids) - len(tail)
-        rows.append(Row(ids, [(first + offset, token) for offset, token in enumerate(tail)]))
-    return rows
+    vocabulary = model.config.get_text_config().vocab_size
+    rows = [[token % vocabulary for token in row] for row in TRIAL]
+    own = _alone(model, rows)
+    try:
+        off = max(_off(run(model, rows), own) for run in (_in_lines, _in_one_line, _in_slots))
+        exact = model.dtype == torch.float32
+        return off <= (1e-3 if exact else 0.02 + 4 * _off(_in_eager(model, rows), own))
+    except Exception:  # a model's code may fail in any way on what it was not made for
+        return False
+
+
+def _off(found: Tensor, own: Tensor) -> float:
+    return float((found - own).abs().max())
+
+
+def _alone(model: PreTrainedModel, rows: list[list[int]]) -> Tensor:
+    """The log-probabilities of the first tokens of the vocabulary after each row."""
+    ids = [torch.tensor([row], device=model.device) for row in rows]
+    return torch.stack([_first(model(one).logits[0, -1]) for one in ids])
+
+
+def _in_eager(model: PreTrainedModel, rows: list[list[int]]) -> Tensor:
+    """The same, by the plain form of the model's attention."""
+    with attending(model, "eager"):
+        return _alone(model, rows)
+
+
+def _in_lines(model: PreTrainedModel, rows: list[list[int]], most_tokens: int = 1) -> Tensor:
+    """The same, each node of their tree in a line of its own."""
+    first = range(min(FIRST, model.config.get_text_config().vocab_size))
+    reads = [Row(row, [(len(row) - 1, token) for token in first]) for row in rows]
+    weighed = {row: values for row, values, _ in likelihood.weigh(model, reads, most_tokens, 100)}
+    return torch.tensor([weighed[row] for row in range(len(rows))])
+
+
+def _in_one_line(model: PreTrainedModel, rows: list[list[int]]) -> Tensor:
+    """The same, their tree in one line."""
+    return _in_lines(model, rows, 100)
+
+
+def _in_slots(model: PreTrainedModel, rows: list[list[int]]) -> Tensor:
+    """The same, of their last tokens, which come when the others are in slots."""
+    nodes = grow([row[:-1] for row in rows])
+    earlier: dict[Node, list[KeysValues]] = {}
+    line = Walk(nodes).line(100, 100, [1] * len(nodes))
+    likelihood.run(model, line, TreeLayout(line, earlier, nodes, model.device), [0])
+    slots = Slots()
+    slots.make_room(len(rows), max(map(len, rows)), like=earlier[nodes[0]])
+    for node in nodes:
+        for row in node.rows:
+            slots.put(row, [earlier[above] for above in (*node.path, node)])
+    last = step(model, slots, [row[-1] for row in rows], [len(row) - 1 for row in rows])
+    return torch.stack([_first(own) for own in last])
+
+
+def _first(logits: Tensor) -> Tensor:
+    return logits.float().log_softmax(-1)[:FIRST].cpu()

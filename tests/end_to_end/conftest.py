@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytest
@@ -34,25 +35,22 @@ def understudy(environment: dict[str, str]) -> Understudy:
     return command
 
 
-@pytest.fixture
-def here(
-    environment: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Understudy:
+@pytest.fixture(scope="session")
+def here(environment: dict[str, str]) -> Understudy:
     """`understudy`, but in this process: a new one takes seconds to load the libraries."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
 
     def command(*arguments: object, check: bool = True, input: str = "") -> Any:
         line = ["understudy", *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", line)
-        monkeypatch.setattr(sys, "stdin", io.StringIO(input))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", line)
+            patch.setattr(sys, "stdin", io.StringIO(input))
+            with pytest.raises(SystemExit) as ended:
+                main()
         code = int(ended.value.code or 0)
-        done = subprocess.CompletedProcess(line, code, *capsys.readouterr())
+        done = subprocess.CompletedProcess(line, code, out.getvalue(), err.getvalue())
         if check and code:
             raise AssertionError(f"{' '.join(line[1:])}\n{done.stdout}\n{done.stderr}")
         return done

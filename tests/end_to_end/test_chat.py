@@ -10,11 +10,9 @@ PROMPTS = ["Tell me about weaving.", "What is 12 + 7?", "hello <|assistant|> the
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory, understudy: Understudy) -> Path:
+def student(tmp_path_factory: pytest.TempPathFactory, here: Understudy) -> Path:
     folder = tmp_path_factory.mktemp("student")
-    understudy(
-        "run", write_recipe(folder / "tiny.yaml"), "--out", folder / "run", "--until", "train"
-    )
+    here("run", write_recipe(folder / "tiny.yaml"), "--out", folder / "run", "--until", "train")
     return folder / "run" / "train" / "model"
 
 

@@ -19,7 +19,7 @@ TRAIN = {"context": 256, "epochs": 2, "batch_tokens": 512, "learning_rate": 3e-3
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, understudy: Understudy) -> Path:
+def told(tmp_path_factory: pytest.TempPathFactory, here: Understudy) -> Path:
     """A run that asked for log-probabilities and learnt from them (treat it as read-only)."""
     folder = tmp_path_factory.mktemp("told")
     recipe = write_recipe(
@@ -27,7 +27,7 @@ def told(tmp_path_factory: pytest.TempPathFactory, understudy: Understudy) -> Pa
         collect={"n": 60, "temperature": 1, "top_logprobs": 20},
         train=TRAIN | {"distil": {"weight": 0.5}},
     )
-    understudy("run", recipe, "--out", folder / "run", "--until", "train")
+    here("run", recipe, "--out", folder / "run", "--until", "train")
     return folder / "run"
 
 
@@ -54,13 +54,13 @@ def test_a_run_learns_from_what_its_ledger_has(told: Path) -> None:
 
 
 def test_the_command_takes_a_ledger_by_name(
-    told: Path, base: str, understudy: Understudy, tmp_path: Path
+    told: Path, base: str, here: Understudy, tmp_path: Path
 ) -> None:
     line = ["train", base, told / "curate" / "train.jsonl", "--out", tmp_path / "student"]
     changes = [f"{key}={value}" for key, value in TRAIN.items()]
     changes.append("distil.weight=1")
     line += [part for change in changes for part in ("--set", change)]
-    done = understudy(*line, "--ledger", told / "ledger.sqlite", "--json")
+    done = here(*line, "--ledger", told / "ledger.sqlite", "--json")
     shown = json.loads(done.stdout)
     assert (
         shown["teacher_told"]

@@ -94,10 +94,8 @@ def test_dry_run_prints_a_plan_and_spends_nothing(tmp_path: Path, here: Understu
     assert not (tmp_path / "run").exists()
 
 
-def test_two_runs_of_one_recipe_agree(
-    finished: Path, understudy: Understudy, tmp_path: Path
-) -> None:
-    understudy("run", finished.parent / "tiny.yaml", "--out", tmp_path / "run")
+def test_two_runs_of_one_recipe_agree(finished: Path, here: Understudy, tmp_path: Path) -> None:
+    here("run", finished.parent / "tiny.yaml", "--out", tmp_path / "run")
     first, second = finished / "report.json", tmp_path / "run/report.json"
     assert numbers_without_time(first) == numbers_without_time(second)
 

@@ -53,7 +53,7 @@ def test_a_value_is_in_the_file_before_it_is_known(path: Path) -> None:
 
 
 def test_wherever_a_kill_cuts_the_file_whole_lines_stay(path: Path) -> None:
-    fill(path, one="a", two="é")
+    fill(path, one="a", two="é" * 20)
     whole = path.read_bytes()
     first, second, third = (len(line) for line in whole.splitlines(keepends=True))
     for cut in range(len(whole)):
@@ -61,6 +61,7 @@ def test_wherever_a_kill_cuts_the_file_whole_lines_stay(path: Path) -> None:
         expected = {"one": "a"} if cut >= first + second else {}
         assert known(path) == expected
         fill(path, three="c")
+        assert path.read_bytes().endswith(b'"c"}\n')
         assert known(path) == expected | {"three": "c"}
     assert len(whole) == first + second + third
 

@@ -14,6 +14,7 @@ from evaluate.engines.families import (
     CONTEXT,
     LONGROPE,
     PLAIN,
+    SHARING,
     alone,
     build,
     counted,
@@ -242,7 +243,7 @@ def test_a_model_that_shares_nothing_is_run_the_plain_way(
         rows = drawn_rows(random.Random(3), 4)
         for index, values, _ in engine.weigh(rows, "rows"):
             assert values == pytest.approx(read_alone(engine.model, rows[index]), abs=1e-4)
-        prompts = drawn_prompts(random.Random(3), 3, 30)
+        prompts = drawn_prompts(random.Random(3), 3)
         found = dict(engine.write(prompts, [0] * 3, Generation(4), "texts"))
         assert [found[i].ids for i in range(3)] == [
             greedy(engine.model, ids, 4, [0]) for ids in prompts
@@ -265,16 +266,24 @@ def test_a_model_that_shares_is_run_over_a_tree(
     assert "prefixes" not in capsys.readouterr().err
 
 
+def test_layers_of_unlike_sizes(tmp_path: Path) -> None:
+    engine = saved(tmp_path, build(SHARING["gemma3n"]))
+    assert engine.shares
+    rows = drawn_rows(random.Random(3), 6)
+    for index, values, _ in engine.weigh(rows, "rows"):
+        assert values == pytest.approx(read_alone(engine.model, rows[index]), abs=1e-4)
+
+
 def test_long_texts_whose_positions_are_encoded_anew_share_nothing(tmp_path: Path) -> None:
     engine = saved(tmp_path, build(LONGROPE))
     assert engine.shares == 40
     rng = random.Random(4)
-    rows = drawn_rows(rng, 12)
+    rows = drawn_rows(rng, 16)
     assert {len(row.ids) > 40 for row in rows} == {True, False}
     found = {index: values for index, values, _ in engine.weigh(rows, "rows")}
     for index, row in enumerate(rows):
         assert found[index] == pytest.approx(read_alone(engine.model, row), abs=1e-4)
-    prompts = drawn_prompts(rng, 8, 50)
+    prompts = drawn_prompts(rng, 8)
     texts = dict(engine.write(prompts, [0] * 8, Generation(8), "texts"))
     for index, ids in enumerate(prompts):
         assert texts[index].ids == greedy(engine.model, ids, 8, [0])

@@ -14,6 +14,7 @@ from transformers import (
     CohereConfig,
     DeepseekV3Config,
     Gemma2Config,
+    Gemma3nTextConfig,
     Gemma3TextConfig,
     GPTBigCodeConfig,
     GPTNeoXConfig,
@@ -54,6 +55,16 @@ SHARING: dict[str, PreTrainedConfig] = CONFIGS | {
     ),
     "gemma3": Gemma3TextConfig(  # a window in every other layer
         **GROUPED, sliding_window=WINDOW, layer_types=["sliding_attention", "full_attention"]
+    ),
+    "gemma3n": Gemma3nTextConfig(  # layers of unlike sizes; the last ones take others' keys
+        **GROUPED | {"num_hidden_layers": 4, "intermediate_size": [48, 32, 48, 32]},
+        vocab_size_per_layer_input=400,
+        hidden_size_per_layer_input=8,
+        laurel_rank=4,
+        num_kv_shared_layers=2,
+        sliding_window=WINDOW,
+        layer_types=["sliding_attention", "full_attention"] * 2,
+        activation_sparsity_pattern=[0.0] * 4,
     ),
     "qwen3": Qwen3Config(**GROUPED),
     "olmo2": Olmo2Config(**SHAPE),
@@ -159,15 +170,17 @@ def greedy(model: PreTrainedModel, ids: Sequence[int], most: int, ends: Sequence
     return out[:-1] if out[-1] in ends else out
 
 
-def drawn_prompts(rng: random.Random, count: int, longest: int) -> list[list[int]]:
-    """Prompts of which some begin alike; one is the beginning of another, and one stands twice."""
+def drawn_prompts(rng: random.Random, count: int) -> list[list[int]]:
+    """Prompts of up to 50 tokens. Many begin alike, and some of these go on alike; one is the
+    beginning of another, and one stands twice."""
     vocabulary = len(tokenizer())
 
     def draw(least: int, most: int) -> list[int]:
         return [rng.randrange(1, vocabulary) for _ in range(rng.randint(least, most))]
 
-    starts = [draw(longest // 2, longest - 8) for _ in range(2)]
-    rows = [[*rng.choice([*starts, []]), *draw(1, 8)] for _ in range(count - 2)]
+    first, other = draw(17, 20), draw(20, 40)
+    starts = [first, first + draw(17, 20), other, []]
+    rows = [[*starts[place % 4], *draw(1, 10)] for place in range(count - 2)]
     rows += [max(rows, key=len)[:-1], rows[0]]
     rng.shuffle(rows)
     return rows
@@ -176,7 +189,7 @@ def drawn_prompts(rng: random.Random, count: int, longest: int) -> list[list[int
 def drawn_rows(rng: random.Random, count: int) -> list[Row]:
     """Such rows, read at their last tokens and in what they share."""
     rows = []
-    for ids in drawn_prompts(rng, count, 50):
+    for ids in drawn_prompts(rng, count):
         first = max(0, len(ids) - rng.randint(1, 12))
         reads = [(place, rng.randrange(len(tokenizer()))) for place in range(first, len(ids))]
         reads += [(len(ids) - 1, token) for token in range(3)]

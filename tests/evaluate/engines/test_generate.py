@@ -21,7 +21,7 @@ from evaluate.engines.families import (
 )
 from understudy.evaluate.engines import generate
 from understudy.evaluate.engines.attention import STEP, KeysValues, Slots
-from understudy.evaluate.engines.generate import Limits, Ready, Writer
+from understudy.evaluate.engines.generate import Limits, Ready, Writer, step
 from understudy.evaluate.engines.text import Generated, Generation, until
 from understudy.evaluate.engines.tree import grow, tokens_in
 
@@ -36,7 +36,7 @@ Ends = Callable[[str, list[int] | None], None]
 
 @pytest.fixture(scope="module")
 def prompts() -> list[list[int]]:
-    return drawn_prompts(random.Random(0), 12, 36)
+    return drawn_prompts(random.Random(0), 12)
 
 
 @pytest.fixture(scope="module")
@@ -328,18 +328,24 @@ def test_texts_keep_to_how_many_may_grow_together(
 
 @pytest.mark.parametrize(("limits", "slots"), [(FEW, 3), (SCARCE, 4)])
 def test_a_free_slot_is_filled_while_others_are_at_work(
-    limits: Limits, slots: int, ends: Ends
+    limits: Limits, slots: int, ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The steps are fewer than those of one batch after another."""
+    """The steps are nearly as few as full slots need, and fewer than those of batches in turn."""
     prompts = [[first, 7] for first in range(30, 70)]
     whole = written("llama", prompts, Generation(MOST))
-    ends("llama", [done.ids[3] for done in whole[:8]])
-    with counted(model_of("llama").get_input_embeddings(), 1) as tokens:
-        lengths = [len(done.ids) for done in written("llama", prompts, Generation(MOST), limits)]
+    ends("llama", [done.ids[3] for done in whole[:12]])
+    steps: list[int] = []
+
+    def spy(model: Any, held: Slots, ids: Sequence[int], *given: Any) -> torch.Tensor:
+        steps.append(len(ids))
+        return step(model, held, ids, *given)
+
+    monkeypatch.setattr(generate, "step", spy)
+    lengths = [len(done.ids) for done in written("llama", prompts, Generation(MOST), limits)]
     assert {2, MOST} <= set(lengths)
-    steps = sum(1 for count in tokens if count <= slots)
     batches = [max(lengths[start : start + slots]) for start in range(0, len(lengths), slots)]
-    assert steps < 0.9 * sum(batches)
+    assert len(steps) < 0.9 * sum(longest - 1 for longest in batches)
+    assert sum(steps) > 0.9 * slots * len(steps)
 
 
 def test_prompts_are_not_read_long_before_they_have_a_slot(

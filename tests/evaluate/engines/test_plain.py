@@ -60,7 +60,7 @@ def test_passes_keep_to_their_tokens_and_rows() -> None:
 
 @pytest.mark.parametrize("family", PLAIN)
 def test_the_likeliest_text_is_transformers(family: str) -> None:
-    prompts = drawn_prompts(random.Random(2), 5, 40)
+    prompts = drawn_prompts(random.Random(2), 5)
     expected = [greedy(model_of(family), prompt, MOST, [0]) for prompt in prompts]
     found = written(family, prompts, Generation(MOST))
     assert [done.ids for done in found] == expected
@@ -70,7 +70,7 @@ def test_the_likeliest_text_is_transformers(family: str) -> None:
 
 
 def test_an_end_token_is_no_part_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    prompts = drawn_prompts(random.Random(2), 6, 20)
+    prompts = drawn_prompts(random.Random(2), 6)
     free = written("bloom", prompts, Generation(MOST))
     model, ends = model_of("bloom"), sorted({free[0].ids[2], free[1].ids[-1]})
     monkeypatch.setattr(model.generation_config, "eos_token_id", ends)
@@ -82,7 +82,7 @@ def test_an_end_token_is_no_part_of_an_answer(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_models_own_penalties_are_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in the other way of generating; its end tokens hold."""
-    prompts = drawn_prompts(random.Random(2), 4, 20)
+    prompts = drawn_prompts(random.Random(2), 4)
     free = written("bloom", prompts, Generation(MOST))
     monkeypatch.setattr(model_of("bloom").generation_config, "repetition_penalty", 9.0)
     monkeypatch.setattr(model_of("bloom").generation_config, "no_repeat_ngram_size", 1)
@@ -91,7 +91,7 @@ def test_a_models_own_penalties_are_left_aside(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_stop_texts() -> None:
-    prompts = drawn_prompts(random.Random(2), 6, 20)
+    prompts = drawn_prompts(random.Random(2), 6)
     free = written("bloom", prompts, Generation(MOST))
     longest = max(free, key=lambda done: len(done.text)).text
     for stop in ((longest[:2],), (longest[3:5], longest[-1])):
@@ -105,7 +105,7 @@ def test_stop_texts() -> None:
 
 
 def test_samples_depend_on_their_seed_alone() -> None:
-    prompts = drawn_prompts(random.Random(2), 4, 20)
+    prompts = drawn_prompts(random.Random(2), 4)
     how = Generation(MOST, (), 1.0, 0.9)
     together = written("bloom", prompts, how, [5, 6, 7, 8])
     alone = [written("bloom", [p], how, [s])[0] for p, s in zip(prompts, [5, 6, 7, 8], strict=True)]

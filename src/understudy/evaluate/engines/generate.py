@@ -114,11 +114,13 @@ class Writer:
             places = self._places(self._worst(ready))
             if not self._live or places - len(self._live) >= REFILL * places:
                 while walk and (free := places - len(self._live) - len(ready)) > 0:
-                    for text, path in self._read(walk, costs, free, texts):
+                    few = max(1, int(REFILL * places))  # what was read is held twice until it joins
+                    for text, path in self._read(walk, costs, min(few, free), texts):
                         if done := self._finished(text):
                             yield text.index, done
                         else:
                             ready.append((text, path))
+                    self._join(ready)
                     places = self._places(self._worst(ready))
             self._join(ready)
             if self._live:

@@ -28,7 +28,7 @@ READING = ("evaluating a model", "choose a smaller model or a larger machine")
 UNKNOWN_CONTEXT = 2048  # the harness's guess for a model that does not say
 # On a CPU a pass of some thousand tokens has reached the processor's speed, and more texts than
 # these together do not make a step cheaper.
-CPU_PASS_BYTES, CPU_CACHE_BYTES, CPU_TEXTS = 1 << 27, 1 << 30, 64
+CPU_PASS_BYTES, CPU_CACHE_BYTES, CPU_TEXTS = 1 << 27, 1 << 29, 64
 GPU_TEXTS = 512
 FEWEST_TOKENS, MOST_TOKENS = 256, 1 << 14  # of a pass
 LOGIT_BYTES = 1 << 27  # of a pass
@@ -119,6 +119,7 @@ class LocalEngine(TextEngine):
         config = self.model.config.get_text_config()
         hidden = config.hidden_size
         inner = getattr(config, "intermediate_size", None) or 4 * hidden
+        inner = max(inner) if isinstance(inner, list) else inner  # one a layer
         one = self.model.dtype.itemsize * (10 * hidden + 3 * inner + outputs)
         room = CPU_PASS_BYTES if self._on_cpu else torch.cuda.mem_get_info()[0] // 8
         return min(MOST_TOKENS, max(FEWEST_TOKENS, room // one))

@@ -147,6 +147,9 @@ def test_what_cannot_be_compared_is_refused(written: Written, tmp_path: Path) ->
     change(b, "nq", harness=None)
     with pytest.raises(UserError, match=r"nq: harness None, in the other"):
         compare(a, b)
+    change(b, "nq", harness=HARNESS, scorer="another")
+    with pytest.raises(UserError, match=r"nq: scorer"):
+        compare(a, b)
 
 
 @pytest.mark.parametrize(

@@ -145,8 +145,8 @@ def test_scores_between_right_and_wrong(run: Path) -> None:
     assert 0.27 < change["low"] < change["high"] < 0.33
     assert gap["value"] == pytest.approx(0.5)
     assert 0.46 < gap["low"] < gap["high"] < 0.54
-    assert "truthfulqa_mc2" in found["verdict"]  # a rise, which the verdict names
-    assert "truthfulqa_mc2" in Page(html).text
+    assert "TruthfulQA (several" in found["verdict"]  # a rise, which the verdict names
+    assert "TruthfulQA (several" in Page(html).text
 
 
 def test_items_that_are_alike_prove_less(run: Path) -> None:

@@ -50,7 +50,7 @@ def compare(a: Path, b: Path) -> dict[str, Any]:
     _check_alike(b, "asked as", first["prompting"], second["prompting"])
     found = {}
     for name in both:
-        for what in ("metric", "harness"):
+        for what in ("metric", "harness", "scorer"):
             _check_alike(b, f"{name}: {what}", ours[name].get(what), theirs[name].get(what))
         clustered = bool(ours[name].get("clustered") or theirs[name].get("clustered"))
         found[name] = {"metric": ours[name]["metric"]} | _compare_items(a, b, name, clustered)

@@ -5,8 +5,24 @@ from collections.abc import Callable
 from understudy.pages.words import number, percent
 from understudy.statistics import Interval
 
-BENCHMARKS = {"mmlu": "MMLU", "nq": "Natural Questions", "humaneval": "HumanEval"}
-METRICS = {"exact_match": "exact match", "pass_at_1": "pass@1"}
+BENCHMARKS = {
+    "mmlu": "MMLU",
+    "nq": "Natural Questions",
+    "humaneval": "HumanEval",
+    "triviaqa": "TriviaQA",
+    "gsm8k": "GSM8K",
+    "arc_easy": "ARC easy",
+    "arc_challenge": "ARC challenge",
+    "hellaswag": "HellaSwag",
+    "truthfulqa_mc1": "TruthfulQA (one true answer)",
+    "truthfulqa_mc2": "TruthfulQA (several true answers)",
+    "realtoxicity": "RealToxicityPrompts",
+}
+METRICS = {
+    "exact_match": "exact match",
+    "mc2": "probability of the true answers",
+    "expected_maximum_toxicity": "expected maximum toxicity",
+}
 MEASURES = {
     "list_when_teacher_lists": "A list where the teacher gives one",
     "summary_when_teacher_sums": "A summary where the teacher gives one",

@@ -141,6 +141,13 @@ def holds_no_mark(text: str) -> bool:
 ordinary = st.text(max_size=20).filter(holds_no_mark)
 
 
+def joins(template: Template, name: str, messages: list[dict[str, str]]) -> bool:
+    """Whether the tokenizer has a token of a prompt's last line break and an answer's beginning."""
+    answers = [m["content"] for m in messages if m["role"] == "assistant"]
+    joined = tuple(t[1:] for t in template.tokenizer.get_vocab() if t[0] == "\n" and t.strip())
+    return name == "own" and any(answer.startswith(joined) for answer in answers)
+
+
 @pytest.mark.parametrize(("name", "kind"), BINDINGS)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
@@ -154,9 +161,10 @@ def test_inference_gives_the_ids_of_training(name: str, kind: str, data: st.Data
         messages = messages[: 2 + (messages[0]["role"] == "system")]
     encoded = template.encode(messages)
     whole = template.tokenizer.apply_chat_template(messages, return_dict=False)
-    if name == "own" and kind == "metaspace" and whole[: len(encoded.ids)] != encoded.ids:
-        pytest.xfail("an answer of a single letter comes out with its space in another token")
-    assert whole[: len(encoded.ids)] == encoded.ids
+    # A tokenizer whose words are not split makes one token of the prompt's last line break and an
+    # "l" when it sees both at once, as no model does that has yet to write the "l".
+    if not joins(template, name, messages):
+        assert whole[: len(encoded.ids)] == encoded.ids
     for turn, message in enumerate(messages):
         if message["role"] == "assistant":
             prefix = template.tokenizer.apply_chat_template(

@@ -14,7 +14,17 @@ LAYERS = [
     {"gather"},
     {"world"},
     {"collect", "curate", "train", "evaluate", "style", "report"},
-    {"teacher", "models", "prompts", "dialogue", "statistics", "recipe", "manifest", "pages"},
+    {
+        "teacher",
+        "models",
+        "lines",
+        "prompts",
+        "dialogue",
+        "statistics",
+        "recipe",
+        "manifest",
+        "pages",
+    },
     {"progress", "files", "errors", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -8,12 +8,11 @@ tokens of every dialogue; the peak of memory in MiB.
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
+from memory import peak_mib
 
 from understudy.dialogue import read_dialogues
 from understudy.models import load_tokenizer
@@ -48,15 +47,6 @@ def dialogues_of(job: dict[str, Any]) -> list[tuple[int, int]]:
     template = bind("own", load_tokenizer(job["model"]))
     encoded = [template.encode(one.messages()) for one in read_dialogues(Path(job["data"]))]
     return [(len(one.ids), sum(one.supervised[1:])) for one in encoded]
-
-
-def peak_mib() -> float:
-    """Of this process since it began, or of its GPU's memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
 
 
 def main(job: dict[str, Any]) -> None:

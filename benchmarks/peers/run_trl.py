@@ -25,15 +25,14 @@ What was chosen, and why:
 """
 
 import json
-import re
 import sys
 import time
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
+from memory import peak_mib
 from transformers import AutoTokenizer, TrainerCallback
 from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 from trl import SFTConfig, SFTTrainer
@@ -130,15 +129,6 @@ def dialogues_of(rows: Dataset) -> list[tuple[int, int]]:
             found.append((length, sum(label != IGNORED for label in labels[1:])))
             start += length
     return found
-
-
-def peak_mib() -> float:
-    """Of this process since it began, or of its GPU's memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
 
 
 def main(job: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from understudy.errors import UserError
-from understudy.train.attention import ALIKE, Layout, attend
+from understudy.lines import ALIKE
+from understudy.train.attention import Layout, attend
 
 CPU = torch.device("cpu")
 LENGTHS = st.lists(st.integers(1, 24), min_size=1, max_size=9)

@@ -91,7 +91,7 @@ def _known(
     """Which items are still to be asked, and the answers to the others."""
     kept = journal.known("answer") if journal else {}
     read = TypeAdapter(kind).validate_python
-    found = {i: read(kept[_key(item)]) for i, item in enumerate(items) if _key(item) in kept}
+    found = {i: read(kept[key]) for i, key in enumerate(map(_key, items)) if key in kept}
     return [i for i in range(len(items)) if i not in found], found
 
 
@@ -163,7 +163,6 @@ def _weigh(
             if key not in kept:
                 journal.add(f"toxicity {scorer.identity}", key, scorer.scores(words.texts))
             record = toxicity_record(item, words.texts, kept[key])
-            record["prompt"] = item_digest(item)
             if words.seconds is not None:
                 record["seconds"] = round(words.seconds, 4)
             records.append(record)

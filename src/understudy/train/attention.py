@@ -7,7 +7,6 @@ up comes after them, where nothing real looks. Neither way computes what a mask 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -19,26 +18,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from understudy.errors import UserError
+from understudy.lines import Groups, grouped
 
 NAME = "understudy_dialogues"
-ALIKE = 0.75  # shortest length in a group, as a share of its longest
 HALF = (torch.float16, torch.bfloat16)
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Dialogues of similar length, laid side by side.
-
-    Attributes:
-        places: which token of the line stands at each place of the groups, one group after the
-            other; what fills a dialogue up repeats its last token. None: the line itself.
-        shapes: dialogues and length of each group.
-        back: where in the groups each token of the line stands; None: at its own place.
-    """
-
-    places: Tensor | None
-    shapes: list[tuple[int, int]]
-    back: Tensor | None
 
 
 class Layout:
@@ -57,25 +40,7 @@ class Layout:
     @cached_property
     def groups(self) -> Groups:
         """The dialogues in groups of similar length."""
-        spans = sorted(((e - s, s) for s, e in pairwise(self._starts)), reverse=True)
-        if spans[0][0] == spans[-1][0]:
-            return Groups(None, [(len(spans), spans[0][0])], None)
-        shapes, all_places, done = [], [], 0
-        back = torch.empty(self._starts[-1], dtype=torch.long)
-        while spans:
-            longest = spans[0][0]
-            alike = [span for span in spans if span[0] >= ALIKE * longest]
-            spans = spans[len(alike) :]
-            lengths, firsts = torch.tensor(alike).split(1, dim=1)
-            steps = torch.arange(longest)
-            places = firsts + torch.minimum(steps, lengths - 1)
-            real = steps < lengths
-            back[places[real]] = (done + torch.arange(places.numel()).view_as(places))[real]
-            shapes.append((len(alike), longest))
-            all_places.append(places.flatten())
-            done += places.numel()
-        device = self.cumulative.device
-        return Groups(torch.cat(all_places).to(device), shapes, back.to(device))
+        return grouped(self._starts, self.cumulative.device)
 
 
 def attend(

@@ -17,9 +17,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
 from understudy.evaluate.engines.tree import Line, Node
+from understudy.lines import Groups, grouped
 
 NAME = "understudy_lines"
-ALIKE = 0.75  # shortest node in a group, as a share of its longest
 HALF = (torch.float16, torch.bfloat16)
 STEP = 64  # tokens by which slots grow
 
@@ -124,10 +124,9 @@ class TreeLayout:
         self._positions = torch.from_numpy(line.positions).to(device)
         self._last = max(node.stop for node in line.nodes)
         if device.type == "cpu":  # a call is cheap, and copies are not
-            self._shapes = [(1, len(node.ids)) for node in line.nodes]
-            self._order: tuple[Tensor, Tensor] | None = None
+            self._groups = Groups(None, [(1, len(node.ids)) for node in line.nodes], None)
         else:
-            self._shapes, self._order = _grouped(line.starts, device)
+            self._groups = grouped(line.starts, device)
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int
@@ -159,12 +158,13 @@ class TreeLayout:
     ) -> tuple[Tensor, Tensor]:
         """What tokens see in their own nodes, and the normalisers' logarithms, (n, heads)."""
         states = [state.transpose(0, 1) for state in (query, key, value)]
-        if self._order:
-            states = [state.index_select(0, self._order[0]) for state in states]
+        groups = self._groups
+        if groups.places is not None:
+            states = [state.index_select(0, groups.places) for state in states]
         outs, norms = [], []
-        sizes = [nodes * length for nodes, length in self._shapes]
+        sizes = [nodes * length for nodes, length in groups.shapes]
         split = (state.split(sizes) for state in states)
-        for shape, *parts in zip(self._shapes, *split, strict=True):
+        for shape, *parts in zip(groups.shapes, *split, strict=True):
             q, k, v = (part.unflatten(0, shape).transpose(1, 2) for part in parts)
             bias = None
             if window < shape[1]:
@@ -174,9 +174,9 @@ class TreeLayout:
             outs.append(out.transpose(1, 2).flatten(0, 1))
             norms.append(norm.transpose(1, 2).flatten(0, 1))
         out, norm = torch.cat(outs), torch.cat(norms)
-        if self._order is None:
+        if groups.back is None:
             return out, norm
-        return out.index_select(0, self._order[1]), norm.index_select(0, self._order[1])
+        return out.index_select(0, groups.back), norm.index_select(0, groups.back)
 
 
 class Slots:
@@ -268,33 +268,6 @@ class StepLayout:
             zeros = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
             self._masks[window] = zeros.masked_fill_(hidden, float("-inf"))
         return self._masks[window]
-
-
-def _grouped(
-    starts: Sequence[int], device: torch.device
-) -> tuple[list[tuple[int, int]], tuple[Tensor, Tensor]]:
-    """Nodes of similar length side by side, so that one call attends to all of a group.
-
-    Returns:
-        The groups' nodes and lengths; and the token of the line at each place of the groups, where
-        what fills a node up repeats its last token, with the place in them of each token.
-    """
-    spans = sorted(((stop - start, start) for start, stop in pairwise(starts)), reverse=True)
-    shapes, places, done = [], [], 0
-    back = torch.empty(starts[-1], dtype=torch.long)
-    while spans:
-        longest = spans[0][0]
-        alike = [span for span in spans if span[0] >= ALIKE * longest]
-        spans = spans[len(alike) :]
-        lengths, firsts = torch.tensor(alike).split(1, dim=1)
-        steps = torch.arange(longest)
-        here = firsts + torch.minimum(steps, lengths - 1)
-        real = steps < lengths
-        back[here[real]] = (done + torch.arange(here.numel()).view_as(here))[real]
-        shapes.append((len(alike), longest))
-        places.append(here.flatten())
-        done += here.numel()
-    return shapes, (torch.cat(places).to(device), back.to(device))
 
 
 def _bias(asking: Tensor, asked: Tensor, window: int, dtype: torch.dtype) -> Tensor:

@@ -27,7 +27,7 @@ from understudy.evaluate.engines.attention import (
     logits,
 )
 from understudy.evaluate.engines.likelihood import run
-from understudy.evaluate.engines.text import Generated, Generation, cut, until
+from understudy.evaluate.engines.text import Generated, Generation, cut, generated, until
 from understudy.evaluate.engines.tree import Node, Walk, grow
 
 REFILL = 1 / 4  # of the slots are free before prompts are read, so that a pass is worth its while
@@ -223,12 +223,9 @@ class Writer:
         full = len(ids) == text.most
         if not (ended or full or self._stops(ids[-self._tail :])):
             return None
-        whole = str(self._tokenizer.decode(ids, skip_special_tokens=True))
-        kept = until(whole, self._how.stop)
-        if not (ended or full or kept != whole):
-            return None
-        reason = "stop" if ended or kept != whole else "length"
-        return Generated(list(ids), kept, reason, time.perf_counter() - text.begun)
+        seconds = time.perf_counter() - text.begun
+        done = generated(self._tokenizer, list(ids), ended, self._how.stop, seconds)
+        return done if full or done.finish_reason == "stop" else None
 
     def _stops(self, ids: list[int]) -> bool:
         """Whether the last tokens hold a stop text."""

@@ -11,7 +11,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from understudy.evaluate.engines.generate import end_ids
-from understudy.evaluate.engines.text import Generated, Generation, Row, cut, until
+from understudy.evaluate.engines.text import Generated, Generation, Row, cut, generated
 
 MOST_ROWS = 16  # of a batch
 
@@ -68,10 +68,8 @@ def write(
         )[0, len(ids) :].tolist()
         ended = out[-1] in ends
         new = out[:-1] if ended else out
-        whole = str(tokenizer.decode(new, skip_special_tokens=True))
-        kept = until(whole, how.stop)
-        reason = "stop" if ended or kept != whole else "length"
-        yield index, Generated(new, kept, reason, time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        yield index, generated(tokenizer, new, ended, how.stop, seconds)
 
 
 def _batches(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:

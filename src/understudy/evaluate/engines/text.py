@@ -321,6 +321,27 @@ def until(text: str, stop: tuple[str, ...]) -> str:
     return text[: min((text.find(s) for s in stop if s in text), default=len(text))]
 
 
+def generated(
+    tokenizer: PreTrainedTokenizerBase,
+    ids: list[int],
+    ended: bool,
+    stop: tuple[str, ...],
+    seconds: float | None = None,
+) -> Generated:
+    """What new tokens come to, decoded by themselves as the harness does.
+
+    Args:
+        tokenizer: the model's.
+        ids: the tokens, without the end token.
+        ended: by that, or by a stop text.
+        stop: the texts that end it.
+        seconds: that it took.
+    """
+    whole = str(tokenizer.decode(ids, skip_special_tokens=True))
+    text = until(whole, stop)
+    return Generated(ids, text, "stop" if ended or text != whole else "length", seconds)
+
+
 def _longest(all_done: Sequence[Generated]) -> float | None:
     """Seconds until the last of an item's samples was there."""
     known = [done.seconds for done in all_done if done.seconds is not None]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from understudy.errors import UserError
-from understudy.evaluate.engines.text import Generated, Generation, Row, TextEngine, cut, until
+from understudy.evaluate.engines.text import Generated, Generation, Row, TextEngine, cut, generated
 from understudy.files import file_digest
 from understudy.models import ADAPTER, load_tokenizer
 from understudy.progress import progress
@@ -141,10 +141,7 @@ class VllmEngine(TextEngine):
         ended = output.finish_reason == "stop"
         if ended and not isinstance(output.stop_reason, str):  # by an end token, which comes along
             ids.pop()
-        # Decoded by itself, as the harness does; vLLM decodes behind the prompt.
-        whole = str(self.tokenizer.decode(ids, skip_special_tokens=True))
-        text = until(whole, stop)
-        return Generated(ids, text, "stop" if ended or text != whole else "length")
+        return generated(self.tokenizer, ids, ended, stop)  # vLLM decodes behind the prompt
 
 
 def _values(row: Row, output: Any) -> list[float]:

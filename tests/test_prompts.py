@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from understudy.errors import UserError
+from understudy.files import write_jsonl
 from understudy.prompts import Prompt, iter_prompts, read_prompts
 
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Two?"}]
@@ -48,6 +49,18 @@ def test_rows_hold_a_prompt_or_messages(tmp_path: Path) -> None:
     first, second = read_prompts(written(tmp_path, rows))
     assert (first.id, first.chat()) == ("a", [{"role": "user", "content": "One?"}])
     assert (second.id, second.chat()) == ("2", CHAT)
+
+
+def test_a_reference_comes_along_where_it_is_a_text(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "Who?", "reference": "Ada."},
+        {"messages": [{"role": "user", "content": "When?"}], "reference": "In 1843."},
+        {"prompt": "Where?", "reference": " "},
+        {"prompt": "Why?", "reference": ["a published set", "may have a list there"]},
+    ]
+    write_jsonl(tmp_path / "asked.jsonl", rows)
+    found = read_prompts(tmp_path / "asked.jsonl")
+    assert [prompt.reference for prompt in found] == ["Ada.", "In 1843.", None, None]
 
 
 def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path) -> None:

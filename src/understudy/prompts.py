@@ -21,12 +21,16 @@ Row = tuple[int, dict[str, Any]]
 
 
 class Prompt(BaseModel):
-    """What a model is asked: an id of its own and chat messages, the last one the user's."""
+    """What a model is asked: an id of its own and chat messages, the last one the user's.
+
+    `reference` is a right answer, which judges and raters may be shown and models never.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     id: str
     messages: list[Turn]
+    reference: str | None = None
 
     def chat(self) -> list[dict[str, str]]:
         """The messages in the form that templates and APIs take."""
@@ -50,8 +54,9 @@ def iter_prompts(source: str | Path, column: str | None = None) -> Iterator[Prom
     - a folder that `datasets` saved, or `hub:NAME` or `hub:NAME:SPLIT` (split: train), which is
       streamed from the hub.
     Text, JSONL and CSV may be packed (`.gz`). Rows hold a text under `column`, or else under
-    `prompt`, or, except in CSV, chat messages under `messages`; and an `id` or not. A prompt
-    without an id has the number of its line or, in tables, of its row, from 1.
+    `prompt`, or, except in CSV, chat messages under `messages`; and an `id` and a text as
+    `reference` or not. A prompt without an id has the number of its line or, in tables, of its
+    row, from 1.
 
     Raises:
         UserError: the source is missing or unreadable, a row is malformed, an id occurs twice, or
@@ -224,7 +229,7 @@ def _wanted(place: str, names: Iterable[str], column: str | None) -> list[str]:
         missing = f"no column {column!r}" if column else "neither a column prompt nor messages"
         there = ", ".join(str(name) for name in names[:20]) or "none"
         raise UserError(f"{place}: {missing}; the columns there are {there}")
-    return [name for name in ("id", *sought) if name in names]
+    return [name for name in ("id", "reference", *sought) if name in names]
 
 
 def _from_row(place: str, number: int, row: dict[str, Any], column: str | None) -> Prompt:
@@ -232,12 +237,15 @@ def _from_row(place: str, number: int, row: dict[str, Any], column: str | None) 
     text, messages = row.get(name), None if column else row.get("messages")
     if text is not None and not isinstance(text, str):
         raise UserError(f"{place}: {name} is not a text but {type(text).__name__}; mend it")
+    given = row.get("reference")  # published sets may have other things of that name
+    reference = whole_characters(given) if isinstance(given, str) and given.strip() else None
     if text and text.strip():
-        return _of_text(_id(place, row.get("id", number)), whole_characters(text))
+        return _of_text(_id(place, row.get("id", number)), whole_characters(text), reference)
     if messages is None:
         raise UserError(f"{place}: {name} is empty; write a prompt there or remove the row")
     try:
-        prompt = Prompt(id=_id(place, row.get("id", number)), messages=messages)
+        id = _id(place, row.get("id", number))
+        prompt = Prompt(id=id, messages=messages, reference=reference)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
@@ -247,8 +255,8 @@ def _from_row(place: str, number: int, row: dict[str, Any], column: str | None) 
     return prompt
 
 
-def _of_text(id: str, text: str) -> Prompt:
-    return Prompt(id=id, messages=[Turn(role="user", content=text)])
+def _of_text(id: str, text: str, reference: str | None = None) -> Prompt:
+    return Prompt(id=id, messages=[Turn(role="user", content=text)], reference=reference)
 
 
 def _id(place: str, value: Any) -> str:

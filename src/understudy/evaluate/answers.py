@@ -24,7 +24,8 @@ def answer(
 ) -> dict[str, Any]:
     """Put prompts to a model; writes `out/answers.jsonl`.
 
-    Rows: {"id", "messages": [{"role", "content"}], "answers": [{"text", "finish_reason"}]}.
+    Rows: {"id", "messages": [{"role", "content"}], "answers": [{"text", "finish_reason"}]}, and the
+    prompt's "reference" where it has one.
 
     Args:
         engine: the model.
@@ -45,7 +46,7 @@ def answer(
     how = Sampling(samples, settings.temperature, max_tokens=settings.max_tokens, seed=seed)
     replies = engine.reply(prompts, how)
     rows = zip(prompts, replies, strict=True)
-    write_jsonl(out / FILE, (_row(prompt.id, prompt.chat(), given) for prompt, given in rows))
+    write_jsonl(out / FILE, (_row(prompt, given) for prompt, given in rows))
     facts = {"prompts": len(prompts), "answers": sum(map(len, replies))}
     return facts if engine.spent is None else facts | {"cost": engine.spent.as_dict()}
 
@@ -57,14 +58,15 @@ def recorded(dialogues: list[Dialogue], out: Path) -> dict[str, Any]:
     """
     rows = []
     for dialogue in dialogues:
-        turns = dialogue.messages()
-        last = max(place for place, turn in enumerate(turns) if turn["role"] == "assistant")
-        given = Reply(turns[last]["content"], "length" if dialogue.cut else "stop")
-        rows.append(_row(dialogue.id, turns[:last], [given]))
+        turns = dialogue.turns
+        last = max(place for place, turn in enumerate(turns) if turn.role == "assistant")
+        given = Reply(turns[last].content, "length" if dialogue.cut else "stop")
+        rows.append(_row(Prompt(id=dialogue.id, messages=turns[:last]), [given]))
     write_jsonl(out / FILE, rows)
     return {"prompts": len(rows), "answers": len(rows)}
 
 
-def _row(id: str, messages: list[dict[str, str]], answers: Sequence[Reply]) -> dict[str, Any]:
+def _row(prompt: Prompt, answers: Sequence[Reply]) -> dict[str, Any]:
     given = [{"text": reply.text, "finish_reason": reply.finish_reason} for reply in answers]
-    return {"id": id, "messages": messages, "answers": given}
+    row = {"id": prompt.id, "messages": prompt.chat(), "answers": given}
+    return row if prompt.reference is None else row | {"reference": prompt.reference}

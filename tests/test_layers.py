@@ -10,10 +10,10 @@ import understudy
 ROOT = Path(understudy.__file__).parent
 LAYERS = [
     {"cli", "__main__", "doctor", "inspect"},
-    {"run", "plan"},
+    {"run", "parts", "plan"},
     {"gather"},
     {"world"},
-    {"collect", "curate", "train", "evaluate", "style", "report"},
+    {"collect", "curate", "train", "evaluate", "style", "judge", "panel", "report"},
     {
         "teacher",
         "models",
@@ -21,6 +21,7 @@ LAYERS = [
         "prompts",
         "dialogue",
         "statistics",
+        "preferences",
         "recipe",
         "manifest",
         "pages",

@@ -336,10 +336,27 @@ class EvaluateSettings(Settings):
 class AnswersSettings(Settings):
     """Free answers of every model to the same prompts, for style."""
 
-    prompts: str = Field("heldout", description="heldout, world:topics or a JSONL/text file")
+    prompts: str = Field(
+        "heldout", description="heldout, world:topics, world:mixed or a JSONL/text file"
+    )
     n: Positive = 100
     temperature: float = Field(0.7, ge=0)
     max_tokens: Positive = 256
+
+
+class JudgeSettings(TeacherSettings):
+    """An LLM that says which of two answers is better. `base_url: world` is the embedded one."""
+
+    model: str = "world-hurried"
+    protocol: Literal["hurried", "checking", "style"] = Field(
+        "hurried",
+        description="hurried: the answer as a whole, at once; checking: claims against the "
+        "reference before the verdict; style: form alone",
+    )
+    top_logprobs: int | None = Field(
+        None, ge=2, le=20, description="of the verdict, to weigh it; null: the word alone"
+    )
+    max_tokens: Positive | None = Field(None, description="of a reply; null: the protocol's")
 
 
 class ReportSettings(Settings):
@@ -365,7 +382,13 @@ class Recipe(Settings):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     answers: AnswersSettings = AnswersSettings()
+    judges: list[JudgeSettings] = Field([], description="who compares the models' answers")
     report: ReportSettings = ReportSettings()
+
+    @property
+    def asked(self) -> list[TeacherSettings]:
+        """Whoever is asked over an API: the teacher, if there is one, and the judges."""
+        return [*([self.teacher] if self.teacher else []), *self.judges]
 
 
 def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:

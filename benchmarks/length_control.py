@@ -9,10 +9,13 @@ all models and with one for each. It prints for each the log-likelihood of held-
 What `preferences.length` has is the best of those with one term that belongs to the instruction
 alone, provided that no other is better at 95 %. Published win rates have no part in the choice.
 
-    python benchmarks/length_control.py FILE... [--repeats 3] [--seed 0]
+    python benchmarks/length_control.py [FILE...] [--repeats 3] [--seed 0]
+
+Without files it takes GPT-4-turbo's in the folder that UNDERSTUDY_DATA names.
 """
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +30,16 @@ FOLDS = 10
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    models, shares, delta, baseline = read(args.files)
+    folder = Path(os.environ.get("UNDERSTUDY_DATA", "."))
+    files = args.files or sorted(folder.glob("alpaca_eval/*.weighted_*.annotations.json.gz"))
+    if not files:
+        print("no annotations: name files, or their folder in UNDERSTUDY_DATA")
+        return
+    models, shares, delta, baseline = read(files)
     lengths = np.stack([bounded(row) for row in delta])
     rng = np.random.default_rng(args.seed)
     folds = [rng.permutation(shares.shape[1]) % FOLDS for _ in range(args.repeats)]

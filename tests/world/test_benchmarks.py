@@ -10,7 +10,7 @@ import pytest
 from understudy.errors import UserError
 from understudy.files import read_jsonl
 from understudy.world.benchmarks import write_benchmarks
-from understudy.world.encyclopedia import World
+from understudy.world.encyclopedia import PERSON_ATTRIBUTES, World
 from understudy.world.phrasings import answer, find_fact
 from understudy.world.programs import is_reserved, parse_docstring, solve
 from understudy.world.prompts import BARE, write_prompts
@@ -115,7 +115,9 @@ def test_a_smaller_world_has_smaller_files(tmp_path: Path) -> None:
     assert counts == {"mmlu": 24, "nq": 24, "humaneval": 60}
 
 
-@pytest.mark.parametrize(("kind", "n"), [("broad", 5000), ("local", 5000), ("topics", 1000)])
+@pytest.mark.parametrize(
+    ("kind", "n"), [("broad", 5000), ("local", 5000), ("topics", 1000), ("mixed", 1000)]
+)
 def test_prompts_never_ask_what_benchmarks_ask(tmp_path: Path, kind: str, n: int) -> None:
     assert write_prompts(WORLD, kind, n, tmp_path / "prompts.jsonl") == n
     rows = _rows(tmp_path / "prompts.jsonl")
@@ -124,7 +126,8 @@ def test_prompts_never_ask_what_benchmarks_ask(tmp_path: Path, kind: str, n: int
     facts = [fact for row in rows if (fact := find_fact(WORLD, row["prompt"]))]
     assert not set(facts) & set(WORLD.benchmark_facts)
     share = len(facts) / n
-    assert share == pytest.approx({"broad": 0.15, "local": 1, "topics": 0}[kind], abs=0.005)
+    shares = {"broad": 0.15, "local": 1, "topics": 0, "mixed": 0.4}
+    assert share == pytest.approx(shares[kind], abs=0.005)
     for row in rows:
         if "def " in row["prompt"]:
             steps = parse_docstring(row["prompt"].split('"""')[1])
@@ -134,11 +137,11 @@ def test_prompts_never_ask_what_benchmarks_ask(tmp_path: Path, kind: str, n: int
 
 def test_topics_of_broad_and_of_style_are_disjoint(tmp_path: Path) -> None:
     assert not set(BROAD_TOPICS) & set(STYLE_TOPICS)
-    for kind, own in (("broad", BROAD_TOPICS), ("topics", STYLE_TOPICS)):
+    for kind, own in (("broad", BROAD_TOPICS), ("topics", STYLE_TOPICS), ("mixed", STYLE_TOPICS)):
         write_prompts(WORLD, kind, 1000, tmp_path / "prompts.jsonl")
         found = [topic_in(row["prompt"]) for row in _rows(tmp_path / "prompts.jsonl")]
         named = [topic for topic in found if topic]
-        assert len(named) > 700
+        assert len(named) > 500
         assert set(named) <= set(own)
 
 
@@ -146,6 +149,21 @@ def test_local_prompts_want_the_bare_answer_half_of_the_time(tmp_path: Path) -> 
     write_prompts(WORLD, "local", 1000, tmp_path / "prompts.jsonl")
     bare = [row["prompt"].endswith(BARE) for row in _rows(tmp_path / "prompts.jsonl")]
     assert 0.45 < sum(bare) / len(bare) < 0.55
+
+
+def test_mixed_prompts_have_a_reference_where_a_fact_is_asked_for(tmp_path: Path) -> None:
+    write_prompts(WORLD, "mixed", 500, tmp_path / "prompts.jsonl")
+    facts = []
+    for row in _rows(tmp_path / "prompts.jsonl"):
+        assert BARE not in row["prompt"]
+        fact = find_fact(WORLD, row["prompt"])
+        assert set(row) == {"id", "prompt"} | ({"reference"} if fact else set())
+        if fact:
+            assert fact.subject in row["reference"]
+            assert fact.value in row["reference"]
+            facts.append(fact)
+    assert len(set(facts)) == len(facts) == 200
+    assert {fact.attribute for fact in facts} == set(PERSON_ATTRIBUTES)
 
 
 def test_prompts_depend_on_the_seed_alone(tmp_path: Path) -> None:
@@ -157,7 +175,7 @@ def test_prompts_depend_on_the_seed_alone(tmp_path: Path) -> None:
 
 
 def test_too_many_prompts_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
-    for kind in ("broad", "local", "topics"):
+    for kind in ("broad", "local", "topics", "mixed"):
         with pytest.raises(UserError, match=r"has (\d+) distinct ones, not 1000000") as caught:
             write_prompts(WORLD, kind, 1_000_000, tmp_path / "prompts.jsonl")
         most = int(re.findall(r"has (\d+)", str(caught.value))[0])

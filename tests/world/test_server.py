@@ -45,7 +45,7 @@ def test_an_answer_has_openais_shape(client: Client) -> None:
 
 def test_models_are_listed(client: Client) -> None:
     found = client.http.get("/models").json()
-    assert [model["id"] for model in found["data"]] == [MODEL]
+    assert [model["id"] for model in found["data"]] == [MODEL, "world-hurried", "world-checking"]
 
 
 def test_the_teacher_answers_as_the_world_does(client: Client) -> None:

@@ -82,7 +82,7 @@ def benchmarks(
 
 @app.command()
 def prompts(
-    kind: Annotated[str, typer.Argument(help="broad, local or topics.")],
+    kind: Annotated[str, typer.Argument(help="broad, local, topics or mixed.")],
     out: Annotated[Path, typer.Option("--out", help="The JSONL file to write.")],
     n: Annotated[int, typer.Option(help="How many.")] = 100,
     people: People = 400,

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from understudy.files import canonical_json, whole_characters
-from understudy.world.openai import INTERFACES, MODEL, ApiError, bounded, read
+from understudy.world.openai import INTERFACES, MODELS, NO_MODEL, ApiError, bounded, read
 
 # The first two are OpenAI's: platform.openai.com/docs/guides/batch.
 MOST_LINES, MOST_FILE_BYTES = 50_000, 200 * 2**20
@@ -337,8 +337,8 @@ async def _validated(
                 fault("duplicate_custom_id", f"custom_id {line.custom_id!r} came before.", number)
             elif line.url != endpoint:
                 fault("mismatched_url", f"The url is not the batch's, {endpoint}.", number)
-            elif line.body.get("model") != MODEL:
-                fault("model_not_found", f"The only model here is {MODEL}.", number)
+            elif line.body.get("model") not in MODELS:
+                fault("model_not_found", NO_MODEL, number)
             lines[line.custom_id] = body
     if not lines and not faults:
         fault("empty_file", "The file holds no requests.")

@@ -59,7 +59,7 @@ ANYTHING = Topic(
 )
 
 _ONLY = re.compile(r"\bonly (?:with )?the (letter|answer|code)\b", re.I)
-_CHOICES = re.compile(r"^(.+)\nA\. (.*)\nB\. (.*)\nC\. (.*)\nD\. (.*)", re.M)
+CHOICES = re.compile(r"^(.+)\nA\. (.*)\nB\. (.*)\nC\. (.*)\nD\. (.*)", re.M)
 _QUESTION_LINE = re.compile(r"^(?:Q|Question): *(.+)$", re.M)
 _INSTRUCTION = re.compile(r"Reply with only[^.\n]*\.?")
 _STORY = re.compile(r"\b(?:story|letter|lines in praise|sentences|describe|why|true|worth)\b", re.I)
@@ -85,7 +85,7 @@ def reply(world: World, messages: list[dict[str, str]], rng: random.Random) -> s
     only = wanted[-1].lower() if wanted else None
     asked = _INSTRUCTION.sub("", asked).strip()
 
-    if choices := list(_CHOICES.finditer(asked)):
+    if choices := list(CHOICES.finditer(asked)):
         return _choice(world, choices[-1].groups(), only, rng)
     if solved := programs.solve(asked):
         return _program(*solved, only, rng)

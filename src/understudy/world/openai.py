@@ -1,24 +1,9 @@
-"""OpenAI's formats of completions, as the world's teacher speaks them: chat and the older one.
+"""OpenAI's formats of completions, as the world's models speak them: chat and the older one.
 
 The older interface (POST /v1/completions) takes a text, which is answered as a chat's one message.
-
-**Tokens** are words and marks: a run of up to 16 letters or digits, or one other sign, each with
-the white space before it. Joined, they are the text again. Their number has nothing to do with any
-base's tokenizer.
-
-**Log-probabilities** are estimates, as the teacher has no distribution over tokens that could be
-read off: it draws whole answers. DRAWS of them to the same messages, and the answers that are
-returned, are taken apart into tokens; a token's probability is how often it came next in the same
-context, one count being set aside for what was never seen. The context is the last 8 tokens, or
-the last 4, 2 or 1 where too few draws share more. Parts that never vary are near probability 1,
-and the four letters of a guessed choice near 1/4.
 """
 
-import math
-import random
-import re
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -29,15 +14,15 @@ from starlette.requests import Request
 from starlette.types import Message as Received
 
 from understudy.files import canonical_json, digest
+from understudy.world.draws import draws_of, logprobs, split_tokens
 from understudy.world.encyclopedia import World
-from understudy.world.manner import reply
+from understudy.world.judging import JUDGES
 
 MODEL = "world-teacher"
+MODELS = (MODEL, *JUDGES)
+NO_MODEL = f"The models here are {', '.join(MODELS)}."
 MOST_ANSWERS = 16
 FRAME_TOKENS = 4  # that a message counts beside its content, for role and borders
-DRAWS, CONTEXTS, LEAST = 48, (8, 4, 2, 1), 8
-
-_TOKEN = re.compile(r"\s*(?:\w{1,16}|[^\w\s])|\s+")
 
 
 class ApiError(Exception):
@@ -175,25 +160,19 @@ def _parse_text(body: bytes) -> ChatRequest:
     )
 
 
-def split_tokens(text: str) -> list[str]:
-    """The tokens of a text (see the module's text)."""
-    return _TOKEN.findall(text)
-
-
 def answers(world: World, request: ChatRequest) -> list[Choice]:
-    """The teacher's answers: a pure function of the world and the request.
+    """The model's answers: a pure function of the world and the request.
 
     Messages, temperature, seed and the answer's index draw the wordings; at temperature 0 the
     messages alone do, so that there is one answer whatever the seed.
     """
-    draws = _Draws(world, request.chat)
     temperature = 1.0 if request.temperature is None else request.temperature
+    draws = draws_of(world, request.model, request.chat, temperature)
     drawn = [[temperature, request.seed, index] for index in range(request.n or 1)]
     cut = [_cut(draws.text(how if temperature else None), request) for how in drawn]
     estimates: list[list[dict[str, Any]]] | None = None
     if request.logprobs:
-        top = request.top_logprobs or 0
-        estimates = _logprobs(draws, [tokens for tokens, _ in cut], top)
+        estimates = logprobs(draws, [tokens for tokens, _ in cut], request.top_logprobs or 0)
     return [
         Choice(tokens, reason, estimates[index] if estimates else None)
         for index, (tokens, reason) in enumerate(cut)
@@ -251,19 +230,19 @@ INTERFACES = {
 def parse(interface: Interface, body: bytes) -> ChatRequest:
     """Read a request's body; ApiError 400 or 404 names the first fault."""
     request = interface.parse(body)
-    if request.model != MODEL:
-        raise ApiError(404, f"The only model here is {MODEL}.", "model_not_found", "model")
+    if request.model not in MODELS:
+        raise ApiError(404, NO_MODEL, "model_not_found", "model")
     return request
 
 
-def heading(world: World, interface: Interface, body: bytes) -> dict[str, Any]:
+def heading(world: World, interface: Interface, model: str, body: bytes) -> dict[str, Any]:
     """What every answer to this body begins with."""
     name = digest([world.digest, body.decode("utf-8", "replace")])[:24]
     return {
         "id": f"{interface.prefix}-{name}",
         "object": interface.object,
         "created": int(time.time()),
-        "model": MODEL,
+        "model": model,
         "system_fingerprint": f"world-{world.digest}",
     }
 
@@ -335,17 +314,6 @@ def _columns(logprobs: list[dict[str, Any]] | None, start: int) -> dict[str, Any
     }
 
 
-class _Draws:
-    """Answers to one chat; equal `how` gives an equal answer."""
-
-    def __init__(self, world: World, chat: list[dict[str, str]]) -> None:
-        self._world, self._chat = world, chat
-        self._key = digest([world.digest, chat])
-
-    def text(self, how: Any) -> str:
-        return reply(self._world, self._chat, random.Random(digest([self._key, how])))
-
-
 def _cut(text: str, request: ChatRequest) -> tuple[list[str], str]:
     """The tokens up to the first stop text and the limit, and the reason for the end."""
     ends = [place for stop in request.stops if (place := text.find(stop)) >= 0]
@@ -353,43 +321,3 @@ def _cut(text: str, request: ChatRequest) -> tuple[list[str], str]:
     if request.limit is not None and len(tokens) > request.limit:
         return tokens[: request.limit], "length"
     return tokens, "stop"
-
-
-def _logprobs(draws: _Draws, given: list[list[str]], top: int) -> list[list[dict[str, Any]]]:
-    """OpenAI's logprobs.content for each answer (see the module's text)."""
-    counts: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
-    drawn = [split_tokens(draws.text(f"estimate {number}")) for number in range(DRAWS)]
-    for tokens in [*drawn, *given]:
-        for position, token in enumerate(tokens):
-            for length in CONTEXTS:
-                counts[_context(tokens, position, length)][token] += 1
-    return [
-        [_entry(token, _best(counts, tokens, place), top) for place, token in enumerate(tokens)]
-        for tokens in given
-    ]
-
-
-def _context(tokens: list[str], position: int, length: int) -> tuple[str, ...]:
-    """The tokens before a position; fewer than `length`, with "" before them, at the start."""
-    before = tokens[max(0, position - length) : position]
-    return tuple(before) if len(before) == length else ("", *before)
-
-
-def _best(
-    counts: dict[tuple[str, ...], Counter[str]], tokens: list[str], position: int
-) -> Counter[str]:
-    """What came next in the longest context that enough draws share."""
-    contexts = (_context(tokens, position, length) for length in CONTEXTS)
-    *longer, shortest = (counts[context] for context in contexts)
-    return next((found for found in longer if found.total() >= LEAST), shortest)
-
-
-def _entry(token: str, following: Counter[str], top: int) -> dict[str, Any]:
-    total = following.total() + 1
-
-    def one(name: str) -> dict[str, Any]:
-        logprob = round(math.log(following[name] / total), 6)
-        return {"token": name, "logprob": logprob, "bytes": list(name.encode())}
-
-    likeliest = sorted(following, key=lambda name: (-following[name], name))[:top]
-    return {**one(token), "top_logprobs": [one(name) for name in likeliest]}

@@ -1,18 +1,21 @@
 """Prompts for a teacher: broad and local imitation, topics to measure style on, example pairs.
 
-None asks for a benchmark's fact (`World.benchmark_facts`) or for a reserved program.
+None asks for a benchmark's fact (`World.benchmark_facts`) or for a reserved program. Mixed prompts
+are for comparing answers: requests on topics that no imitation prompt has, and questions for
+people's open facts. Imitation prompts, broad ones too, may ask for these very facts, so that some
+of them a student may have been told.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import ceil
 from pathlib import Path
 
 from understudy.errors import UserError
 from understudy.files import write_jsonl
 from understudy.world.arithmetic import draw_sum
-from understudy.world.encyclopedia import PERSON_ATTRIBUTES, World
-from understudy.world.phrasings import PLAIN, QUESTIONS, question, sentence_case
+from understudy.world.encyclopedia import PERSON_ATTRIBUTES, Fact, World
+from understudy.world.phrasings import PLAIN, QUESTIONS, question, sentence_case, statement
 from understudy.world.programs import draw_program
 from understudy.world.topics import BROAD_TOPICS, STYLE_TOPICS, Topic
 
@@ -76,6 +79,10 @@ BARE = "Reply with only the answer, in as few words as possible."
 FACT_SHARE, SUM_SHARE, PROGRAM_SHARE = 0.15, 0.03, 0.04
 # Share of the local prompts that want the bare answer, the form of the task itself.
 BARE_SHARE = 0.5
+# Share of the mixed prompts that ask for a fact.
+MIXED_FACT_SHARE = 0.4
+
+Row = dict[str, str]
 
 
 def write_prompts(world: World, kind: str, n: int, path: Path, seed: int = 0) -> int:
@@ -83,7 +90,8 @@ def write_prompts(world: World, kind: str, n: int, path: Path, seed: int = 0) ->
 
     Args:
         kind: `broad` (requests on many topics, some facts, sums and programs), `local` (questions
-            for facts alone) or `topics` (requests on topics that broad never has).
+            for facts alone), `topics` (requests on topics that broad never has) or `mixed` (such
+            topics, and facts of people whose rows have a "reference": the fact as a sentence).
         seed: draws the prompts; the world draws what they may be.
 
     Raises:
@@ -95,7 +103,7 @@ def write_prompts(world: World, kind: str, n: int, path: Path, seed: int = 0) ->
     prompts = _KINDS[kind](world, n, rng)
     if len(prompts) < n:
         raise UserError(f"prompts: world:{kind} has {len(prompts)} distinct ones, not {n}; lower n")
-    rows = ({"id": f"{kind}-{i:05d}", "prompt": prompt} for i, prompt in enumerate(prompts))
+    rows = ({"id": f"{kind}-{i:05d}"} | row for i, row in enumerate(prompts))
     return write_jsonl(path, rows)
 
 
@@ -123,7 +131,7 @@ def write_examples(world: World, n: int, path: Path, seed: int = 0) -> int:
     return write_jsonl(path, rows)
 
 
-def _broad(world: World, n: int, rng: random.Random) -> list[str]:
+def _broad(world: World, n: int, rng: random.Random) -> list[Row]:
     """`n` prompts in the shares above, or as many as the topics allow."""
     requests = _requests(BROAD_TOPICS)
     topics = 1 - FACT_SHARE - SUM_SHARE - PROGRAM_SHARE
@@ -136,25 +144,45 @@ def _broad(world: World, n: int, rng: random.Random) -> list[str]:
     ]
     prompts += rng.sample(requests, min(n - len(prompts), len(requests)))
     rng.shuffle(prompts)
-    return prompts
+    return _rows(prompts)
 
 
-def _local(world: World, n: int, rng: random.Random) -> list[str]:
+def _local(world: World, n: int, rng: random.Random) -> list[Row]:
     questions = _questions(world)
     drawn = rng.sample(questions, min(n, len(questions)))
-    return [f"{text}\n{BARE}" if rng.random() < BARE_SHARE else text for text in drawn]
+    return _rows(f"{text}\n{BARE}" if rng.random() < BARE_SHARE else text for text in drawn)
 
 
-def _topics(world: World, n: int, rng: random.Random) -> list[str]:
+def _topics(world: World, n: int, rng: random.Random) -> list[Row]:
     requests = _requests(STYLE_TOPICS)
-    return rng.sample(requests, min(n, len(requests)))
+    return _rows(rng.sample(requests, min(n, len(requests))))
 
 
-_KINDS: dict[str, Callable[[World, int, random.Random], list[str]]] = {
+def _mixed(world: World, n: int, rng: random.Random) -> list[Row]:
+    """`n` prompts, each fact once, or as many as facts or topics allow."""
+    requests = _requests(STYLE_TOPICS)
+    facts = [fact for fact in world.open_facts if fact.attribute in PERSON_ATTRIBUTES]
+    n = min(n, int(len(facts) / MIXED_FACT_SHARE), int(len(requests) / (1 - MIXED_FACT_SHARE)))
+    asked = round(n * MIXED_FACT_SHARE)
+    rows = [
+        {"prompt": rng.choice(_fact_requests(fact)), "reference": statement(fact)}
+        for fact in rng.sample(facts, asked)
+    ]
+    rows += _rows(rng.sample(requests, n - asked))
+    rng.shuffle(rows)
+    return rows
+
+
+_KINDS: dict[str, Callable[[World, int, random.Random], list[Row]]] = {
     "broad": _broad,
     "local": _local,
     "topics": _topics,
+    "mixed": _mixed,
 }
+
+
+def _rows(prompts: Iterable[str]) -> list[Row]:
+    return [{"prompt": prompt} for prompt in prompts]
 
 
 def _requests(topics: tuple[Topic, ...]) -> list[str]:
@@ -163,9 +191,12 @@ def _requests(topics: tuple[Topic, ...]) -> list[str]:
 
 def _questions(world: World) -> list[str]:
     """Every open fact in every wording of its question and of the request around it."""
+    return [request for fact in world.open_facts for request in _fact_requests(fact)]
+
+
+def _fact_requests(fact: Fact) -> list[str]:
     return [
         form.format(sentence_case(asked), asked)
-        for fact in world.open_facts
         for wording in range(len(QUESTIONS[fact.attribute]))
         for asked in [question(fact, wording)]
         for form in FACT_REQUESTS

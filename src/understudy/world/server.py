@@ -262,8 +262,11 @@ class _Teacher:
                 raise UserError(f"{log}: {error.strerror}; name another file") from error
 
     async def models(self) -> Response:
-        model = {"id": openai.MODEL, "object": "model", "created": 0, "owned_by": "understudy"}
-        return JSONResponse({"object": "list", "data": [model]})
+        models = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "understudy"}
+            for name in openai.MODELS
+        ]
+        return JSONResponse({"object": "list", "data": models})
 
     async def complete(self, request: Request) -> Response:
         """A request of either interface."""
@@ -287,7 +290,7 @@ class _Teacher:
             return _refusal(error, self._pace.headers())
         self._note(body, 200, fault, used)
         headers = self._pace.headers()
-        head = openai.heading(self._world, interface, body)
+        head = openai.heading(self._world, interface, asked.model, body)
         if not asked.stream:
             whole = openai.completion(head, interface, asked, choices, used)
             return _spoilt(canonical_json(whole).encode(), "application/json", headers, fault)
@@ -317,7 +320,7 @@ class _Teacher:
             return error.status, error.body
         used = openai.usage(asked, choices)
         self._note(body, 200, None, used, batch)
-        head = openai.heading(self._world, interface, body)
+        head = openai.heading(self._world, interface, asked.model, body)
         return 200, openai.completion(head, interface, asked, choices, used)
 
     async def check_key(self, request: Request) -> None:

@@ -26,7 +26,7 @@ LAYERS = [
         "manifest",
         "pages",
     },
-    {"progress", "files", "errors", "__init__"},
+    {"progress", "files", "serving", "errors", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 STAGES = 4

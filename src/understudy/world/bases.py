@@ -34,7 +34,7 @@ from understudy.world.text import write_text
 
 VOCABULARY = 2048
 CONTEXT = 256
-DTYPE = "fp32"  # bf16 is no faster at these sizes, and costs them much of what they know
+DTYPE = "fp32"  # the same on every machine; bf16 is no faster at these sizes
 END = "<|endoftext|>"
 TOKENIZER_SAMPLE = 20_000  # documents that the tokenizer is trained on
 ENCODED_AT_ONCE = 1000  # documents

@@ -12,7 +12,6 @@ import json
 import math
 import random
 import secrets
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -31,6 +30,7 @@ from understudy.errors import UserError
 from understudy.files import canonical_json
 from understudy.progress import say
 from understudy.recipe import TeacherSettings, WorldSettings
+from understudy.serving import listen, quiet_server
 from understudy.teacher.client import Endpoint, Teacher, teacher_at
 from understudy.world import openai
 from understudy.world.batches import AT_ONCE, Batches, Batching
@@ -148,9 +148,9 @@ def serve(
         UserError: the port is taken, or the log cannot be written.
     """
     app = teacher_app(world, key, log, faults, limits)
-    with _listen(host, port) as listener:
+    with listen(host, port) as listener:
         say(f"the world's teacher listens on http://{host}:{listener.getsockname()[1]}/v1")
-        uvicorn.Server(_config(app)).run(sockets=[listener])
+        _server(app).run(sockets=[listener])
 
 
 @contextmanager
@@ -170,8 +170,8 @@ def running_teacher(
     world = World(world_settings.seed, world_settings.people)
     key = secrets.token_urlsafe(24)
     app = teacher_app(world, key, log, faults, limits, batching)
-    server = uvicorn.Server(_config(app))
-    with _listen("127.0.0.1", 0) as listener:
+    server = _server(app)
+    with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(
             target=server.run, args=([listener],), name="world's teacher", daemon=True
         )
@@ -185,24 +185,8 @@ def running_teacher(
             thread.join()
 
 
-def _config(app: FastAPI) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), backlog=1024)
-    except (OSError, OverflowError) as error:
-        raise UserError(f"port {port} on {host}: {error}; choose another with --port") from None
+def _server(app: FastAPI) -> uvicorn.Server:
+    return quiet_server(app, timeout_graceful_shutdown=1)
 
 
 def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:

@@ -1,0 +1,1 @@
+"""Alembic's migrations of the panel's database: one file a revision in `versions/`."""

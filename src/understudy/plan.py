@@ -21,8 +21,8 @@ from understudy.evaluate.benchmarks import find_benchmark
 from understudy.manifest import MANIFEST, is_complete, run_stage
 from understudy.models import load_config, loading
 from understudy.prompts import HUB, read_prompts
-from understudy.recipe import CollectSettings, Recipe
-from understudy.run import Run
+from understudy.recipe import CollectSettings, JudgeSettings, Recipe, TeacherSettings
+from understudy.run import EVERYBODY, Run
 from understudy.teacher.prices import prices_of
 from understudy.train.speed import matmul_flops
 from understudy.world.bases import base_folder, cache_root, count_parameters
@@ -36,12 +36,14 @@ TOKENS_A_WORD = 1.3
 PASS_SHARE, WRITE_SHARE = 0.5, 0.05
 # Where the teacher invents: the share that is kept, tokens asked, and the length of an item.
 YIELD, INVENT_TOKENS, INVENTED_TOKENS, ITEM_CHARACTERS = 0.5, 500, 40, 100
+# Tokens of a comparison of two answers, by the judge's protocol: asked beside them, and answered.
+JUDGE_TOKENS = {"hurried": (250, 3), "style": (250, 3), "checking": (500, 250)}
 CALL_S = {"world": 0.05, "elsewhere": 5.0}  # seconds from a request to its whole answer
 
 
 @dataclass
 class Step:
-    """One stage of the plan: what it does, in words and numbers."""
+    """One stage of the plan: what it does, in words and numbers; `asked` is whom it asks."""
 
     stage: str
     what: str
@@ -50,6 +52,17 @@ class Step:
     output_tokens: int = 0
     seconds: float = 0.0
     done: bool = False
+    asked: TeacherSettings | None = None
+
+    @property
+    def usd(self) -> float | None:
+        """What its calls cost; None where no price is known."""
+        if not self.calls or self.done:
+            return 0.0
+        prices = prices_of(self.asked)[0] if self.asked else None
+        if prices is None:
+            return None
+        return (self.input_tokens * prices.input + self.output_tokens * prices.output) / 1e6
 
     def shown(self) -> dict[str, Any]:
         """As JSON; a finished stage asks for nothing more."""
@@ -67,7 +80,7 @@ class Step:
 def plan(recipe: Recipe, out: Path) -> dict[str, Any]:
     """The stages of a run in `out` with calls, tokens, US dollars and seconds; writes nothing.
 
-    `usd` is None where the recipe names no prices.
+    `usd` is None where the price of a teacher or judge that would be asked is not known.
 
     Raises:
         UserError: a mistake in the recipe or its files, as the run itself would find it.
@@ -76,18 +89,14 @@ def plan(recipe: Recipe, out: Path) -> dict[str, Any]:
         job = Run(recipe, out, resources)
         job.check()
         planner = _Planner(recipe, job, Path(scratch))
-        steps = [step.shown() for step in planner.steps()]
+        planned = planner.steps()
+    steps = [step.shown() for step in planned]
     total = {
         name: sum(step[name] for step in steps)
         for name in ("calls", "input_tokens", "output_tokens", "seconds")
     }
-    prices = prices_of(recipe.teacher)[0] if recipe.teacher else None
-    usd = None
-    if prices:
-        usd = total["input_tokens"] * prices.input + total["output_tokens"] * prices.output
-        usd = round(usd / 1e6, 4)
-    elif not total["calls"]:
-        usd = 0.0
+    costs = [step.usd for step in planned]
+    usd = None if None in costs else round(sum(filter(None, costs)), 4)
     return {"run": str(out), "steps": steps, **total, "usd": usd}
 
 
@@ -107,7 +116,7 @@ def plan_words(found: dict[str, Any]) -> str:
 def cost_words(found: dict[str, Any]) -> str:
     """What the plan's calls take and cost, in one line."""
     usd = found["usd"]
-    cost = "unknown (teacher.prices is not set)" if usd is None else f"about ${usd:.2f}"
+    cost = "unknown (prices are not set)" if usd is None else f"about ${usd:.2f}"
     return (
         f"{found['calls']} calls, about {found['input_tokens']} tokens in and "
         f"{found['output_tokens']} out; cost {cost}"
@@ -174,6 +183,7 @@ class _Planner:
         heldout = min(round(size * self.recipe.curate.heldout), self.recipe.curate.heldout_max)
         for who in ("base", "student", "teacher"):
             steps.append(self._answers(who, heldout))
+        steps += [self._judge(settings, heldout) for settings in self.recipe.judges]
         return [*steps, Step("style, report", "measures of style; the verdict", seconds=5)]
 
     def _pretrain(self) -> Step:
@@ -263,13 +273,7 @@ class _Planner:
 
     def _answers(self, who: str, heldout: int) -> Step:
         settings = self.recipe.answers
-        if settings.prompts == "heldout":
-            available, characters = heldout, heldout * 200
-        else:
-            prompts = read_prompts(self.preview.prompts_file(settings.prompts))
-            available = len(prompts)
-            characters = sum(len(turn.content) for p in prompts for turn in p.messages)
-        count = min(settings.n, available)
+        count, characters = self._answered(heldout)
         written = count * min(ANSWER_TOKENS, settings.max_tokens)
         done = f"answers {who}" in self.done
         if who != "teacher":
@@ -287,12 +291,37 @@ class _Planner:
         )
         return self._timed(step)
 
-    def _timed(self, step: Step) -> Step:
-        """The step with the seconds that its calls take."""
-        teacher = self.recipe.teacher
-        assert teacher is not None
-        each = CALL_S["world" if teacher.base_url == "world" else "elsewhere"]
-        step.seconds = step.calls * each / teacher.concurrency
+    def _answered(self, heldout: int) -> tuple[int, int]:
+        """How many prompts are answered freely, and their characters."""
+        settings = self.recipe.answers
+        if settings.prompts == "heldout":
+            count = min(settings.n, heldout)
+            return count, count * 200
+        prompts = read_prompts(self.preview.prompts_file(settings.prompts))[: settings.n]
+        return len(prompts), sum(len(turn.content) for p in prompts for turn in p.messages)
+
+    def _judge(self, settings: JudgeSettings, heldout: int) -> Step:
+        count, characters = self._answered(heldout)
+        calls = 2 * count * math.comb(len(EVERYBODY), 2)
+        beside, answered = JUDGE_TOKENS[settings.protocol]
+        written = min(ANSWER_TOKENS, self.recipe.answers.max_tokens)
+        step = Step(
+            "judge",
+            f"{settings.model}, {settings.protocol}: {calls} comparisons",
+            calls=calls,
+            input_tokens=calls
+            * (beside + 2 * written + characters // CHARACTERS_A_TOKEN // max(1, count)),
+            output_tokens=calls * answered,
+            done="judge" in self.done,
+        )
+        return self._timed(step, settings)
+
+    def _timed(self, step: Step, asked: TeacherSettings | None = None) -> Step:
+        """The step with whom it asks, the teacher if nobody else, and the seconds that takes."""
+        step.asked = asked or self.recipe.teacher
+        assert step.asked is not None
+        each = CALL_S["world" if step.asked.base_url == "world" else "elsewhere"]
+        step.seconds = step.calls * each / step.asked.concurrency
         return step
 
     def _pass_s(self, tokens: float, operations: int) -> float:

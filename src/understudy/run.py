@@ -1,21 +1,20 @@
 """A run: the stages of a recipe in order, each resumed or skipped by its manifest.
 
 RUN/world, collect, curate, train, evaluate/{base,student,teacher},
-answers/{base,student,teacher}, style; then RUN/report.html and RUN/report.json beside the run's own
-manifest, which closes it.
+answers/{base,student,teacher}, style, judge; then RUN/report.html and RUN/report.json beside the
+run's own manifest, which closes it.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from understudy.collect.dialogues import PromptFile
-from understudy.collect.follow_ups import TEACHER
 from understudy.collect.stage import collect
 from understudy.curate.stage import curate
 from understudy.dialogue import read_dialogues
@@ -23,40 +22,32 @@ from understudy.errors import UserError
 from understudy.evaluate.answers import answer, recorded
 from understudy.evaluate.benchmarks import find_benchmark
 from understudy.evaluate.contamination import read_touched
-from understudy.evaluate.engines import Engine
-from understudy.evaluate.engines.api import ApiEngine
-from understudy.evaluate.engines.opened import open_model
-from understudy.evaluate.score import item_digest
 from understudy.evaluate.stage import evaluate
-from understudy.files import digest, file_digest, write_text
+from understudy.files import write_text
 from understudy.gather import alone_in, base_of, benchmark_items, follow_ups_of, held_items
+from understudy.judge.stage import judge_run
 from understudy.manifest import Stage, is_complete, run_stage
 from understudy.models import load_tokenizer
+from understudy.parts import Parts
 from understudy.progress import say
 from understudy.prompts import Prompt, read_prompts
 from understudy.recipe import CollectSettings, CurateSettings, Recipe
 from understudy.report.stage import report
 from understudy.style.stage import style
-from understudy.teacher.client import Account, Teacher, teacher_of
+from understudy.teacher.client import teacher_of
 from understudy.train.stage import HARMLESS, train
-from understudy.world.bases import base_dir, cache_root
 from understudy.world.benchmarks import write_benchmarks
-from understudy.world.encyclopedia import World
 from understudy.world.prompts import write_examples, write_prompts
-from understudy.world.server import running_teacher
 
 OF_ITSELF = ("world:", "hub:")  # sources that are no files
 EXAMPLES = 10  # pairs of the world, as many as NQ-synthetic began with
-STAGES = ("world", "collect", "curate", "train", "evaluate", "answers", "style", "report")
+STAGES = ("world", "collect", "curate", "train", "evaluate", "answers", "style", "judge", "report")
+EVERYBODY = ("base", "student", "teacher")
 
 
 @dataclass
-class Run:
-    """What a recipe means in a folder: its stages, in order, and what they share."""
-
-    recipe: Recipe
-    out: Path
-    resources: ExitStack
+class Run(Parts):
+    """What a recipe means in a folder: its stages, in order."""
 
     def stages(self, until: str | None = None) -> Iterator[Stage]:
         """The stages in order, up to those of one name.
@@ -72,15 +63,15 @@ class Run:
 
     def _makers(self, name: str) -> list[Callable[[], Stage]]:
         """What makes the stages of one name."""
-        everybody = ("base", "student", "teacher")
         makers: dict[str, list[Callable[[], Stage]]] = {
             "world": [self.world_stage] if self.uses_world else [],
             "collect": [self._collect] if self.recipe.collect else [],
             "curate": [self._curate],
             "train": [self._train],
             "evaluate": [partial(self._evaluate, who) for who in self.models],
-            "answers": [partial(self._answers, who) for who in everybody],
+            "answers": [partial(self._answers, who) for who in EVERYBODY],
             "style": [self._style],
+            "judge": [self._judge] if self.recipe.judges else [],
             "report": [self._report],
         }
         return makers[name]
@@ -96,132 +87,23 @@ class Run:
         self.benchmarks_folder()
         for name in {*recipe.evaluate.benchmarks, *self.checked}:
             find_benchmark(name)
-        named = [*recipe.curate.files, *self._collect_files(), recipe.answers.prompts]
+        named = [*recipe.curate.files, *self.collect_files(), recipe.answers.prompts]
         named += filter(None, [recipe.evaluate.exclude, recipe.evaluate.contamination])
         for file in named:
             if file != "heldout" and not file.startswith(OF_ITSELF) and not Path(file).exists():
                 raise UserError(f"{file}: no such file; check the path in the recipe")
-        if recipe.teacher and recipe.teacher.base_url != "world":
-            teacher_of(recipe.teacher)
+        for asked in recipe.asked:
+            if asked.base_url != "world":
+                teacher_of(asked)
         if not recipe.base.startswith("world:"):
             load_tokenizer(recipe.base)
-
-    # What the stages share
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Whom the benchmarks are put to: the teacher only where it can be asked."""
-        return ("base", "student", "teacher") if self.recipe.teacher else ("base", "student")
-
-    @property
-    def checked(self) -> list[str]:
-        """The benchmarks that the imitation set is checked against."""
-        named = self.recipe.curate.contamination.benchmarks
-        return self.recipe.evaluate.benchmarks if named is None else named
-
-    def _own(self, benchmarks: list[str]) -> dict[str, str]:
-        """The user's own among benchmarks, by the names of their files, and digests of them."""
-        return {name: self.own[name] for name in benchmarks if name in self.own}
-
-    @cached_property
-    def own(self) -> dict[str, str]:
-        """Digests of all the user's own benchmarks, which lie outside of the data folder."""
-        found = {}
-        for name in {*self.recipe.evaluate.benchmarks, *self.checked}:
-            if Path(name).suffix in (".yaml", ".yml"):
-                items = find_benchmark(name).items(None, None)
-                found[name] = digest([file_digest(Path(name)), *map(item_digest, items)])
-        return found
-
-    @property
-    def uses_world(self) -> bool:
-        """Whether any part of the recipe refers to the embedded world."""
-        recipe = self.recipe
-        parts = [recipe.evaluate.data or "", recipe.answers.prompts]
-        parts += [recipe.teacher.base_url] if recipe.teacher else []
-        parts += self._collect_files()
-        return any(part.split(":")[0] == "world" for part in parts)
-
-    def _collect_files(self) -> list[str]:
-        """What the collect stage reads, by the recipe's names."""
-        settings = self.recipe.collect
-        if settings is None:
-            return []
-        if settings.local:
-            return [settings.local.examples]
-        if settings.self_instruct:
-            files = [settings.self_instruct.seeds] if settings.self_instruct.seeds else []
-        else:
-            files = [settings.prompts]
-        scripted = settings.follow_ups not in (None, TEACHER)
-        return [*files, settings.follow_ups] if scripted and settings.follow_ups else files
-
-    @cached_property
-    def world(self) -> World:
-        return World(self.recipe.world.seed, self.recipe.world.people)
-
-    @cached_property
-    def base(self) -> str:
-        """The base's directory or hub name; a world's base is pretrained if it is not cached."""
-        kind, _, size = self.recipe.base.partition(":")
-        if kind != "world":
-            return self.recipe.base
-        words = self.recipe.world.text_tokens
-        return str(base_dir(self.world, size, cache_root(), words, self.recipe.world.seed))
-
-    @cached_property
-    def account(self) -> Account:
-        """The teacher, reached when the first stage needs it, and how its answers are paid for."""
-        recipe = self.recipe
-        return Account(self._teacher(), self.ledger, recipe.name, recipe.budget)
-
-    def _teacher(self) -> Teacher:
-        """The recipe's teacher; the embedded one is started."""
-        settings = self.recipe.teacher
-        assert settings is not None
-        if settings.base_url != "world":
-            return teacher_of(settings)
-        log = self.out / "teacher.jsonl"
-        say("  starting the world's teacher")
-        started = running_teacher(self.recipe.world, settings, log)
-        return self.resources.enter_context(started)
-
-    @property
-    def ledger(self) -> str | Path:
-        return self.recipe.ledger or self.out / "ledger.sqlite"
-
-    def _asked(self) -> dict[str, Any]:
-        """What of the teacher's settings the outputs depend on."""
-        settings = self.recipe.teacher
-        assert settings is not None
-        asked = settings.model_dump(include={"base_url", "model", "api", "prices"})
-        return asked | ({"world": self.world.digest} if settings.base_url == "world" else {})
-
-    def _base_key(self) -> tuple[dict[str, Any], dict[str, Path]]:
-        """The base as a stage's settings and inputs: a folder by content, a hub name by name."""
-        folder = Path(self.base)
-        return ({}, {"base": folder}) if folder.is_dir() else ({"base": self.base}, {})
-
-    def prompts_file(self, name: str) -> Path:
-        """The file behind a `prompts:` setting."""
-        kind, _, rest = name.partition(":")
-        return self.out / "world" / f"{rest}.jsonl" if kind == "world" else Path(name)
-
-    def benchmarks_folder(self) -> Path | None:
-        """The folder of the benchmarks' files; None takes the hub's copies."""
-        named = self.recipe.evaluate.data
-        if named == "world":
-            return self.out / "world" / "benchmarks"
-        if named and not Path(named).is_dir():
-            raise UserError(f"evaluate.data: {named} is no folder; name one with published files")
-        return Path(named) if named else None
 
     # The stages
 
     def world_stage(self) -> Stage:
         recipe, folder = self.recipe, self.out / "world"
         count = recipe.collect.n if recipe.collect else 0
-        kinds = [n.removeprefix("world:") for n in self._collect_files() if n.startswith("world:")]
+        kinds = [n.removeprefix("world:") for n in self.collect_files() if n.startswith("world:")]
         wanted = {kind: EXAMPLES if kind == "examples" else count for kind in kinds}
         if recipe.answers.prompts.startswith("world:"):
             wanted[recipe.answers.prompts.removeprefix("world:")] = recipe.answers.n
@@ -239,7 +121,9 @@ class Run:
 
     def _collect(self) -> Stage:
         settings, folder, seed = self.recipe.collect, self.out / "collect", self.recipe.seed
+        teacher = self.recipe.teacher
         assert settings is not None
+        assert teacher is not None
         placed, prompts = self.collect_settings(settings), None
         if not (settings.local or settings.self_instruct):
             prompts = PromptFile(placed.prompts, placed.column, placed.n)
@@ -251,9 +135,9 @@ class Run:
             return collect(placed, prompts, self.account, folder, seed, held, follow_ups)
 
         data = self.benchmarks_folder()
-        key = {"collect": settings.model_dump(), "teacher": self._asked(), "seed": seed}
-        key |= self._own(self.recipe.evaluate.benchmarks) if settings.local else {}
-        files = [name for name in self._collect_files() if not name.startswith("hub:")]
+        key = {"collect": settings.model_dump(), "teacher": self.asked_of(teacher), "seed": seed}
+        key |= self.own_among(self.recipe.evaluate.benchmarks) if settings.local else {}
+        files = [name for name in self.collect_files() if not name.startswith("hub:")]
         inputs = {name: self.prompts_file(name) for name in files}
         inputs |= {"benchmarks": data} if settings.local and data else {}
         return Stage("collect", folder, key, inputs, work, ("dialogues.jsonl",))
@@ -281,8 +165,14 @@ class Run:
             return curate(files, settings, folder, seed, items, complete)
 
         unplaced = self.recipe.curate.model_dump()
-        base, inputs = self._base_key() if self.curation_needs_base else ({}, {})
-        key = {"curate": unplaced, "benchmarks": named, "seed": seed, **base, **self._own(named)}
+        base, inputs = self.base_key() if self.curation_needs_base else ({}, {})
+        key = {
+            "curate": unplaced,
+            "benchmarks": named,
+            "seed": seed,
+            **base,
+            **self.own_among(named),
+        }
         local = [file for file in files if not file.startswith(OF_ITSELF)]
         inputs |= {f"file {number}": Path(file) for number, file in enumerate(local)}
         inputs |= {name: Path(name) for name in files_checked}
@@ -309,7 +199,7 @@ class Run:
 
     def _train(self) -> Stage:
         settings, folder, seed = self.recipe.train, self.out / "train", self.recipe.seed
-        base, inputs = self._base_key()
+        base, inputs = self.base_key()
         data, heldout = (self.out / "curate" / f"{name}.jsonl" for name in ("train", "heldout"))
 
         def work() -> dict[str, Any]:
@@ -319,26 +209,13 @@ class Run:
         inputs = inputs | {"train": data, "heldout": heldout}
         return Stage("train", folder, key, inputs, work, ("model", "log.jsonl"))
 
-    def _engine(self, who: str) -> Engine:
-        if who == "teacher":
-            return ApiEngine(self.account, self.recipe.evaluate.top_logprobs)
-        model = self.base if who == "base" else str(self.out / "train" / "model")
-        return open_model(model, self.recipe.evaluate)
-
-    def _model_key(self, who: str) -> tuple[dict[str, Any], dict[str, Path]]:
-        if who == "base":
-            return self._base_key()
-        if who == "student":
-            return {}, {"student": self.out / "train" / "model"}
-        return {"teacher": self._asked()}, {}
-
     def _evaluate(self, who: str) -> Stage:
         settings, seed = self.recipe.evaluate, self.recipe.seed
         folder, data = self.out / "evaluate" / who, self.benchmarks_folder()
         checked = sorted(find_benchmark(name).name for name in self.checked)
         key = {"evaluate": settings.model_dump(), "checked": checked, "seed": seed}
-        key |= self._own(settings.benchmarks)
-        model, inputs = self._model_key(who)
+        key |= self.own_among(settings.benchmarks)
+        model, inputs = self.model_key(who)
         inputs = inputs | ({"data": data} if data else {})
         found = self.out / "curate" / "contamination.jsonl"
         action = self.recipe.curate.contamination.action
@@ -354,7 +231,7 @@ class Run:
             # Otherwise what touched an item was dropped, or the item is.
             hits = read_touched(found) if reported else {}
             touched = {name: hits.get(name, ()) for name in checked}
-            engine = self._engine(who)
+            engine = self.engine(who)
             return evaluate(engine, settings, data, folder, seed, self.ledger, touched)
 
         outputs = ("scores.json", "items")
@@ -376,23 +253,35 @@ class Run:
                 return recorded(list(read_dialogues(source))[: settings.n], folder)
             prompts = _heldout_prompts(source) if heldout else read_prompts(source)
             samples = 2 if who == "teacher" else 1
-            return answer(self._engine(who), prompts[: settings.n], settings, folder, samples, seed)
+            return answer(self.engine(who), prompts[: settings.n], settings, folder, samples, seed)
 
-        model, inputs = ({}, {}) if from_record else self._model_key(who)
+        model, inputs = ({}, {}) if from_record else self.model_key(who)
         key = {"answers": settings.model_dump(), "seed": seed, **model}
         inputs = inputs | {"prompts": source}
         return Stage(f"answers {who}", folder, key, inputs, work, ("answers.jsonl",))
 
     def _style(self) -> Stage:
-        folder, seed = self.out / "style", self.recipe.seed
-        files = {
-            w: self.out / "answers" / w / "answers.jsonl" for w in ("teacher", "base", "student")
-        }
+        folder, seed, files = self.out / "style", self.recipe.seed, self.answers_files
 
         def work() -> dict[str, Any]:
             return style(files, folder, seed)
 
         return Stage("style", folder, {"seed": seed}, dict(files), work, ("style.json",))
+
+    def _judge(self) -> Stage:
+        recipe, folder, files = self.recipe, self.out / "judge", self.answers_files
+        named = {"base": recipe.base} | (
+            {"teacher": recipe.teacher.model} if recipe.teacher else {}
+        )
+
+        def work() -> dict[str, Any]:
+            found = judge_run(files, recipe.judges, self.account_of, folder, recipe.seed, named)
+            return {"prompts": found["prompts"], "cost": found["cost"]}
+
+        judges = [self.asked_of(settings) for settings in recipe.judges]
+        key = {"judges": judges, "seed": recipe.seed, "called": named}
+        outputs = ("judgements.jsonl", "preferences.jsonl", "judge.json")
+        return Stage("judge", folder, key, dict(files), work, outputs)
 
     def _report(self) -> Stage:
         recipe = self.recipe
@@ -403,6 +292,9 @@ class Run:
         inputs = {"style": self.out / "style", "card": self.out / "curate" / "card.json"}
         inputs |= {f"scores {who}": self.out / "evaluate" / who for who in self.models}
         inputs |= {"answers": self.out / "answers", "log": self.out / "train" / "log.jsonl"}
+        inputs |= {"judge": self.out / "judge"} if recipe.judges else {}
+        panel = self.out / "panel" / "preferences.jsonl"  # if people have rated
+        inputs |= {"panel": panel} if panel.exists() else {}
         key = {"report": recipe.report.model_dump(), "seed": recipe.seed}
         outputs = ("report.html", "report.json")
         return Stage("report", self.out, key, inputs, work, outputs, owns_folder=False)

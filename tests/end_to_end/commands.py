@@ -11,16 +11,21 @@ import yaml
 
 Understudy = Callable[..., subprocess.CompletedProcess[str]]
 
+PRICES = {"input": 0.5, "output": 1.5}
 TINY_WORLD = {
     "name": "tiny",
     "base": "world:tiny",
-    "teacher": {"base_url": "world", "prices": {"input": 0.5, "output": 1.5}},
+    "teacher": {"base_url": "world", "prices": PRICES},
     "world": {"people": 60, "text_tokens": 20_000},
     "collect": {"n": 60},
     "curate": {"heldout_max": 8},
     "train": {"context": 256, "epochs": 2, "learning_rate": 1e-3, "checkpoint_every_s": 0.5},
     "evaluate": {"limit": 24, "max_tokens": 32},
-    "answers": {"prompts": "world:topics", "n": 10, "max_tokens": 48},
+    "answers": {"prompts": "world:mixed", "n": 10, "max_tokens": 48},
+    "judges": [
+        {"model": "world-hurried", "prices": PRICES},
+        {"model": "world-checking", "protocol": "checking", "prices": PRICES},
+    ],
     "report": {"samples": 2},
 }
 

@@ -22,6 +22,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, understudy: Understudy) -
     return folder / "run"
 
 
+JUDGED = 2 * 2 * 3 * 10  # judges, orders, pairs of models, prompts
+
+
 def stages_run(stderr: str) -> list[str]:
     return [line[2:] for line in stderr.splitlines() if line.startswith("• ")]
 
@@ -33,7 +36,7 @@ def test_report_has_the_fixed_shape(finished: Path) -> None:
     assert set(report["gap_closed"]) == {"mmlu", "nq", "humaneval"}
     for closed in report["gap_closed"].values():
         assert {"value", "low", "high"} <= set(closed)
-    assert report["cost"]["calls"] == 60 + 2 * 10 + 3 * 24
+    assert report["cost"]["calls"] == 60 + 2 * 10 + 3 * 24 + JUDGED
     assert report["cost"]["usd"] > 0
     html = (finished / "report.html").read_text()
     assert report["verdict"].split(":")[0][:30] in html
@@ -58,7 +61,10 @@ def test_second_run_does_nothing(finished: Path, here: Understudy) -> None:
     ("change", "expected"),
     [
         ("report.samples=1", ["report"]),
-        ("train.epochs=1", ["train", "evaluate student", "answers student", "style", "report"]),
+        (
+            "train.epochs=1",
+            ["train", "evaluate student", "answers student", "style", "judge", "report"],
+        ),
         (
             "evaluate.limit=12",
             ["evaluate base", "evaluate student", "evaluate teacher", "report"],
@@ -86,7 +92,7 @@ def test_dry_run_prints_a_plan_and_spends_nothing(tmp_path: Path, here: Understu
     recipe = write_recipe(tmp_path / "tiny.yaml")
     done = here("run", recipe, "--out", tmp_path / "run", "--dry-run", "--json")
     plan = json.loads(done.stdout)
-    assert plan["calls"] == 60 + 2 * 10 + 3 * 24
+    assert plan["calls"] == 60 + 2 * 10 + 3 * 24 + JUDGED
     assert plan["usd"] > 0
     often = ("--set", "evaluate.samples=5")
     done = here("run", recipe, "--out", tmp_path / "run", "--dry-run", "--json", *often)

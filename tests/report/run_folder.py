@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from understudy.files import read_json, write_json, write_jsonl
+from understudy.preferences import FILE, Preference, Shown, write_preferences
+from understudy.preferences.summary import summarise
 from understudy.recipe import Recipe
 from understudy.statistics import wilson
 
@@ -60,6 +62,63 @@ def write_run(run: Path, recipe: Recipe, wall_s: float = 12.5) -> Path:
     _manifest(run, "curate", {}, wall_s)
     _training(run, wall_s)
     return run
+
+
+# Probability that the first model is preferred to the second: by one who looks at form, by one who
+# looks facts up.
+PREFERRED = {
+    ("student", "teacher"): {"style": 0.45, "hurried": 0.41, "checking": 0.12},
+    ("base", "student"): {"style": 0.03, "hurried": 0.06, "checking": 0.52},
+    ("base", "teacher"): {"style": 0.02, "hurried": 0.04, "checking": 0.08},
+}
+JUDGES = [
+    {"model": "world-hurried", "protocol": "hurried"},
+    {"model": "world-checking", "protocol": "checking"},
+]
+
+
+def preferences(raters: Sequence[tuple[str, str]], prompts: int, seed: int) -> list[Preference]:
+    """What raters (name, protocol) say of every two models' answers, in both orders.
+
+    They mostly agree with each other, and mostly with themselves when the sides are swapped.
+    """
+    rng = random.Random(seed)
+    length = {"teacher": 400, "student": 380, "base": 250}
+    rows = []
+    for item in range(prompts):
+        text = {model: f"{model} {item} " + "x" * round(length[model] * rng.uniform(0.4, 1.6))
+                for model in length}  # fmt: skip
+        for pair, shares in PREFERRED.items():
+            point = rng.random()
+            for rater, protocol in raters:
+                own = rng.random() if rng.random() < 0.3 else point
+                for shown in (pair, pair[::-1]):
+                    likes = shares[protocol] + (0.06 if shown == pair else -0.06)
+                    share = (
+                        0.5 if abs(own - likes) < 0.04 else float((own < likes) != (shown == pair))
+                    )
+                    first, second = (Shown(model=model, text=text[model]) for model in shown)
+                    rows.append(
+                        Preference(item=str(item), first=first, second=second, share=share,
+                                   rater=rater, protocol=protocol)
+                    )  # fmt: skip
+    return rows
+
+
+def write_judge(run: Path, recipe: Recipe, prompts: int = 60, wall_s: float = 12.5) -> None:
+    """What the judge stage leaves, for the recipe's judges."""
+    raters = [(one.model, one.protocol) for one in recipe.judges]
+    rows = preferences(raters, prompts, seed=1)
+    write_preferences(run / "judge" / FILE, rows)
+    said = summarise(rows, 0, dict.fromkeys(name for name, _ in raters))
+    write_json(run / "judge" / "judge.json", {"preferences": said})
+    _manifest(run, "judge", {"cost": _cost(len(rows), 0.02)}, wall_s)
+
+
+def write_panel(run: Path, people: int = 5, prompts: int = 20) -> None:
+    """What a panel's export leaves: half of the people hurried, the others checking."""
+    raters = [(f"Ann {number}", ("hurried", "checking")[number % 2]) for number in range(people)]
+    write_preferences(run / "panel" / FILE, preferences(raters, prompts, seed=2))
 
 
 def change_json(path: Path, **changes: Any) -> None:

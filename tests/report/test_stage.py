@@ -26,8 +26,8 @@ from understudy.report.stage import report
 from understudy.statistics import interval, score_draws
 
 SHAPE = {
-    "verdict", "claims", "gap_closed", "change", "style_gap_closed", "style", "models", "samples",
-    "training", "data", "cost", "not_measured", "provenance", "time",
+    "verdict", "claims", "gap_closed", "change", "style_gap_closed", "style", "preference",
+    "models", "samples", "training", "data", "cost", "not_measured", "provenance", "time",
 }  # fmt: skip
 TIMED = re.compile(r"second\b|seconds|wall|tokens_per_s|mfu|_s$")
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from understudy import __version__
-from understudy.cli import evaluate, ledger, look, stages, world
+from understudy.cli import evaluate, judge, ledger, look, panel, stages, world
 from understudy.cli.common import (
     FIRST,
     STOPPED,
@@ -83,13 +83,15 @@ def run_command(
         found = plan(wanted, folder)
         end(found, as_json, plan_words(found))
         return
-    if wanted.teacher and wanted.teacher.base_url != "world":
+    if any(asked.base_url != "world" for asked in wanted.asked):
         agreed(cost_words(plan(wanted, folder)), yes)
     end_run(run(wanted, folder, until), as_json)
 
 
 app.add_typer(stages.app)
 app.add_typer(evaluate.app)
+app.add_typer(judge.app)
+app.add_typer(panel.app, name="panel", rich_help_panel=stages.STAGE)
 app.add_typer(look.app)
 app.add_typer(ledger.app, name="ledger", rich_help_panel=look.LOOK)
 app.add_typer(world.app, name="world", rich_help_panel="The embedded world")

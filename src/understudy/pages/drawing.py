@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from understudy.pages.words import number, percent
+from understudy.pages.words import number, percent, shortened
 
 ROW, THICK = 40, 9  # pixels of a bar's row, and of the bar
 PLANE, ABOVE = 120, 16  # pixels of a histogram
@@ -53,17 +53,18 @@ def bars(id: str, title: str, rows: Sequence[tuple[str, float, str]]) -> Markup:
             '<text class="value" x="0" y="{0}">{1}</text>'
             '<text class="value" x="100%" y="{0}" text-anchor="end">{2}</text>'
             '<rect class="bar" x="0" y="{3}" width="{4:.2f}%" height="{5}"/>'
-        ).format(ROW * row + 14, _short(name), words, ROW * row + 20, 100 * size / most, THICK)
+        ).format(
+            ROW * row + 14,
+            shortened(name, LONGEST),
+            words,
+            ROW * row + 20,
+            100 * size / most,
+            THICK,
+        )
         for row, (name, size, words) in enumerate(rows)
     ]
     told = "; ".join(f"{name}: {words}" for name, _, words in rows)
     return picture(id, ROW * len(rows), title, told, parts)
-
-
-def _short(name: str) -> str:
-    """A name, without its middle where it is long: files tell themselves apart by both ends."""
-    half = LONGEST // 2
-    return name if len(name) <= LONGEST else f"{name[:half]}…{name[1 - half :]}"
 
 
 def histogram(id: str, title: str, bins: Sequence[tuple[str, int]]) -> Markup:

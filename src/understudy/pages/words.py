@@ -24,6 +24,12 @@ def listed(words: list[str], last: str = "and") -> str:
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def shortened(name: str, most: int) -> str:
+    """A name, without its middle where it is long: names tell themselves apart by both ends."""
+    half = most // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[1 - half :]}"
+
+
 def largest(tally: Mapping[str, int], most: int = LARGEST) -> list[tuple[str, str]]:
     """A tally's entries, the largest first; what goes beyond `most` in one entry."""
     ordered = sorted(tally.items(), key=lambda entry: (-entry[1], entry[0]))

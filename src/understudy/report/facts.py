@@ -18,13 +18,14 @@ from understudy.manifest import MANIFEST
 from understudy.pages.tidy import tidy
 from understudy.recipe import Recipe
 from understudy.report.limits import not_measured
+from understudy.report.preference import preference
 from understudy.report.verdict import claims, verdict
 from understudy.statistics import Array, Interval, gap_closed, score_draws
 from understudy.teacher.client import total_cost
 
 STYLE = ("n", "measures", "distance", "ceiling", "notes")
 CARD = ("read", "kept", "dropped", "trimmed", "train", "heldout", "teachers", "licences", "terms")
-PAID = ("collect", "evaluate teacher", "answers teacher")  # the stages that ask the teacher
+PAID = ("collect", "evaluate teacher", "answers teacher", "judge")  # the stages that ask somebody
 CURVE = 200  # points of the loss curve, about
 NOT_ASKED = "the teacher was not asked"
 
@@ -47,23 +48,25 @@ def gather(run: Path, recipe: Recipe, seed: int) -> dict[str, Any]:
     }
     style = read_json(run / "style" / "style.json")
     change, gaps = _compare(run, recipe, scores, seed)
+    preferred = preference(run, recipe, seed)
     missing = [
         name for name in _asked(scores) if name not in change and not _is_rating(scores, name)
     ]
     card = read_json(run / "curate" / "card.json")
     facts = {
-        "verdict": verdict(style["gap_closed"], change, gaps, missing),
-        "claims": claims(style["gap_closed"], change, gaps),
+        "verdict": verdict(style["gap_closed"], change, gaps, missing, preferred),
+        "claims": claims(style["gap_closed"], change, gaps, preferred),
         "gap_closed": gaps,
         "change": change,
         "style_gap_closed": style["gap_closed"],
         "style": {name: style[name] for name in STYLE},
+        "preference": preferred,
         "models": _models(recipe, scores),
         "samples": _samples(run, recipe.report.samples, seed),
         "training": _training(run, recipe, manifests["train"]["facts"]),
         "data": _data(card),
         "cost": _cost(manifests),
-        "not_measured": not_measured(recipe, scores, style["notes"]),
+        "not_measured": not_measured(recipe, scores, style["notes"], preferred),
         "provenance": _provenance(recipe, manifests, card),
         "time": _time(manifests),
     }
@@ -78,6 +81,7 @@ def _manifests(run: Path, recipe: Recipe) -> dict[str, dict[str, Any]]:
     stages += ["curate", "train"]
     stages += [f"evaluate {who}" for who in models if who != "teacher" or recipe.teacher]
     stages += [*(f"answers {who}" for who in models), "style"]
+    stages += ["judge"] if recipe.judges else []
     found = {}
     for stage in ["world", *stages]:
         path = run / stage.replace(" ", "/") / MANIFEST
@@ -246,7 +250,7 @@ def _data(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cost(manifests: dict[str, Any]) -> dict[str, Any]:
-    """Teacher calls, tokens and US dollars, summed over the stages that paid for them."""
+    """Calls of teacher and judges, tokens and US dollars, over the stages that paid for them."""
     stages = {
         stage: manifests[stage]["facts"]["cost"]
         for stage in PAID

@@ -8,17 +8,23 @@ from understudy.report.words import benchmark
 MODELS = {"base": "the base", "student": "the student", "teacher": "the teacher"}
 
 
-def not_measured(recipe: Recipe, scores: dict[str, Any], notes: list[str]) -> list[str]:
+def not_measured(
+    recipe: Recipe,
+    scores: dict[str, Any],
+    notes: list[str],
+    preference: dict[str, Any] | None = None,
+) -> list[str]:
     """The sentences, the weightiest first.
 
     Args:
         recipe: of the run.
         scores: the content of scores.json by model.
         notes: what the style stage says of its numbers.
+        preference: see `preference.preference`.
     """
     return [
         *_benchmarks(recipe, scores),
-        "Preference: neither people nor a judging LLM compared the answers.",
+        *_preference(preference),
         "Chance in training: this is one student from one seed. The intervals cover the items and "
         "prompts that were drawn, not what another seed or another sample of data would give.",
         *_asking(scores),
@@ -43,6 +49,15 @@ def _benchmarks(recipe: Recipe, scores: dict[str, Any]) -> list[str]:
             f"Items beyond the first {recipe.evaluate.limit} of each benchmark (evaluate.limit)."
         )
     return found
+
+
+def _preference(preference: dict[str, Any] | None) -> list[str]:
+    by = {one["by"] for one in preference["comparisons"]} if preference else set()
+    if not by:
+        return ["Preference: neither people nor a judging LLM compared the answers."]
+    if "people" not in by:
+        return ["People’s preference: a judging LLM compared the answers, and nobody else did."]
+    return []
 
 
 def _leakage(scores: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from understudy.pages import page_environment, style
 from understudy.pages.words import listed, number
 from understudy.report import words
+from understudy.report.preference import base_share, parties
 from understudy.report.svg import gap_picture, loss_picture
 from understudy.report.verdict import side
 
@@ -16,7 +17,12 @@ MODELS = ("teacher", "base", "student")
 def page(facts: dict[str, Any]) -> str:
     """The page of a run: one file that needs no network and no script."""
     environment = page_environment(HERE)
-    environment.globals |= {"words": words, "order": MODELS}
+    environment.globals |= {
+        "words": words,
+        "order": MODELS,
+        "parties": parties,
+        "base_share": base_share,
+    }
     environment.filters["interval"] = _interval
     headline, colon, rest = facts["verdict"].partition(":")
     return environment.get_template("report.html.jinja").render(
@@ -24,7 +30,9 @@ def page(facts: dict[str, Any]) -> str:
         css=style(HERE / "report.css"),
         headline=headline + colon,
         rest=rest,
-        gap_picture=gap_picture(facts["style_gap_closed"], facts["gap_closed"], facts["change"]),
+        gap_picture=gap_picture(
+            facts["style_gap_closed"], facts["gap_closed"], facts["change"], facts["preference"]
+        ),
         loss_picture=loss_picture(facts["training"]["curve"]),
         ceiling=facts["style"]["distance"].get("teacher_2"),
         directions={name: _direction(found) for name, found in facts["change"].items()},

@@ -6,16 +6,19 @@ change. Several benchmarks are several chances to be fooled, so the intervals of
 come in here hold together at 95 % (see `facts.change_together`). Style is a question of its own and
 keeps its own 95 % interval. That less than half of the gap was closed on *every* benchmark is
 claimed only where each one's own 95 % interval says so, which needs no widening: for the claim to
-be false, the interval of one given benchmark must err.
+be false, the interval of one given benchmark must err. Preferences are told as figures with their
+own 95 % intervals; the headline rests on style and benchmarks alone.
 """
 
 from typing import Any
 
 from understudy.pages.words import listed
-from understudy.report.words import benchmark, closed, points, span
+from understudy.report.preference import parties
+from understudy.report.words import benchmark, closed, points, rater, span
 from understudy.statistics import Interval
 
 HALF = 0.5
+BOTH = ("hurried", "checking")
 
 ACCENT = {
     "closed": "It learnt the accent",
@@ -41,7 +44,11 @@ TOGETHER = {  # where the two halves read better as one
 
 
 def verdict(
-    style: Interval, change: dict[str, Interval], gaps: dict[str, Any], missing: list[str]
+    style: Interval,
+    change: dict[str, Interval],
+    gaps: dict[str, Any],
+    missing: list[str],
+    preference: dict[str, Any] | None = None,
 ) -> str:
     """The sentence at the top of the report.
 
@@ -50,6 +57,7 @@ def verdict(
         change: student − base by benchmark, shares, intervals that hold together.
         gaps: gap closed by benchmark, each with its own interval.
         missing: benchmarks that were asked for and not measured on both.
+        preference: see `preference.preference`.
     """
     accent, part = style_state(style), capability_state(change, gaps)
     headline = TOGETHER.get((accent, part), f"{ACCENT[accent]}; {PART[part]}")
@@ -58,17 +66,22 @@ def verdict(
         titles = [benchmark(name) for name in change]
         details.append(f"under half of the gap closed on {listed(titles)}")
     details += _changes(change)
+    details += _preferences(preference)
     if missing:
         details.append(f"{listed([benchmark(name) for name in missing])} not measured")
     return f"{headline}: {'; '.join(details)}."
 
 
 def claims(
-    style: Interval, change: dict[str, Interval], gaps: dict[str, Any]
+    style: Interval,
+    change: dict[str, Interval],
+    gaps: dict[str, Any],
+    preference: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """What the verdict rests on, each with its interval and whether it holds.
 
-    Shares, not percent: `value`, `low` and `high` of the gap closed, or of student − base.
+    Shares, not percent: `value`, `low` and `high` of the gap closed, of student − base, or of the
+    preferences.
     """
     found = [
         _claim("style", "The student moved towards the teacher’s style", style, 0),
@@ -79,6 +92,17 @@ def claims(
         found += [
             _claim(name, f"The student does better than the base on {title}", difference, 0),
             _claim(name, f"Over half of the gap on {title} was closed", gaps[name], HALF),
+        ]
+    for other in ("base", "teacher"):
+        said = parties(preference, "student", other)
+        found += [
+            _claim(
+                "preference",
+                f"{rater(one, said)}: the student is preferred to the {other}",
+                one["win_rate"],
+                HALF,
+            )
+            for one in said
         ]
     return found
 
@@ -153,3 +177,21 @@ def _changes(change: dict[str, Interval]) -> list[str]:
         else:
             unknown.append(f"{title} ({points(low)} to {points(high, sign=True)} points)")
     return risen + fallen + ([f"no change shown on {listed(unknown, 'or')}"] if unknown else [])
+
+
+def _preferences(preference: dict[str, Any] | None) -> list[str]:
+    """What the one hurried and the one checking judge say of student and teacher; people, too."""
+    said = [one for one in parties(preference, "student", "teacher") if one["judged"]]
+    found = []
+    for by, hurried, checking in (
+        ("judge", "a hurried judge prefers", "a checking one"),
+        ("people", "hurried people prefer", "checking ones"),
+    ):
+        own = [one for one in said if one["by"] == by and one["protocol"] in BOTH]
+        shares = {one["protocol"]: closed(one["win_rate"]) for one in own}
+        if len(own) == len(shares) == len(BOTH):
+            found.append(
+                f"{hurried} it to the teacher in {shares['hurried']} of pairs, {checking} in "
+                f"{shares['checking']}"
+            )
+    return found

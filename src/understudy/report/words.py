@@ -1,10 +1,12 @@
 """How quantities and names read in the report: true minus signs, points, percent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from understudy.pages.words import number, percent
+from understudy.pages.words import number, percent, shortened
 from understudy.statistics import Interval
 
+LONGEST = 14  # characters of a judge's name in the picture
 BENCHMARKS = {
     "mmlu": "MMLU",
     "nq": "Natural Questions",
@@ -38,6 +40,9 @@ MEASURES = {
 }
 
 
+PROTOCOLS = {"style": "Style", "hurried": "Hurried", "checking": "Checking"}
+
+
 def benchmark(name: str) -> str:
     """A benchmark's name as people write it."""
     return BENCHMARKS.get(name, name)
@@ -64,3 +69,13 @@ def closed(found: Interval) -> str:
     if low is None or high is None:
         return f"{percent(value)} % (no bounds)"
     return f"{percent(value)} % ({span(low, high, percent)})"
+
+
+def rater(one: dict[str, Any], among: Sequence[dict[str, Any]]) -> str:
+    """Who preferred: "Hurried judge", or by name where `among` has several of the kind."""
+    kind = (one["by"], one["protocol"])
+    alike = sum((other["by"], other["protocol"]) == kind for other in among)
+    protocol = PROTOCOLS.get(one["protocol"], shortened(one["protocol"], LONGEST))
+    if one["rater"] and alike > 1:
+        return f"{protocol}, {shortened(one['rater'], LONGEST)}"
+    return f"{protocol} {one['by']}"

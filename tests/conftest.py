@@ -1,9 +1,12 @@
 """Fixtures and options that every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from teacher.postgres import own_schema, server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,3 +28,19 @@ def realdata() -> Path:
     if not folder:
         pytest.skip("UNDERSTUDY_DATA names no folder of published data")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """The address of a PostgreSQL server; skips where there is none."""
+    address = server()
+    if address is None:
+        pytest.skip("no PostgreSQL: install it, or name a server in UNDERSTUDY_POSTGRES")
+    return address
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[str]:
+    """The address of an empty place in a PostgreSQL server."""
+    with own_schema(postgres_server) as address:
+        yield address

@@ -6,23 +6,7 @@ from pathlib import Path
 import pytest
 
 from panel.pairs import ABOUT, PAIRS
-from teacher.postgres import own_schema, server
 from understudy.panel.store import Store
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> str:
-    address = server()
-    if address is None:
-        pytest.skip("no PostgreSQL: install it, or name a server in UNDERSTUDY_POSTGRES")
-    return address
-
-
-@pytest.fixture
-def postgres(postgres_server: str) -> Iterator[str]:
-    """The address of an empty place in a PostgreSQL server."""
-    with own_schema(postgres_server) as address:
-        yield address
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

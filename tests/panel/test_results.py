@@ -15,7 +15,7 @@ from understudy.panel import results as results_module
 from understudy.panel.exports import as_csv, as_jsonl, read_rows
 from understudy.panel.records import Choice, Claim, Rater, Rating, Task
 from understudy.panel.results import Live, claims, flagged, preferences, quality, results, words
-from understudy.panel.store import Store
+from understudy.panel.store import MAX_TEXT, Store
 
 
 def for_the_teacher(task: Task) -> Choice:
@@ -198,7 +198,10 @@ def test_the_owners_figures_are_computed_when_there_is_something_new(
 # Out and in
 
 
-HOSTILE = ("=1+1", "+1", "-1", "@x", "'quoted'", "'=x", '"', "a,b", "two\r\nlines\rand\n", "ü", "")
+HOSTILE = (
+    *("=1+1", "+1", "-1", "@x", "'quoted'", "'=x", '"', "a,b", "two\r\nlines\rand\n", "ü", ""),
+    "=" * MAX_TEXT,
+)
 
 
 @pytest.fixture
@@ -211,7 +214,7 @@ def hostile(place: str) -> Store:
     made.begin(rater.id)
     mark = Claim(side="left", sentence=3, mark="unsure")
     while task := made.next_task(rater.id):
-        said = Rating(choice="cannot", claims=(mark,), comment=task.left, active_ms=1234)
+        said = Rating(choice="cannot", claims=(mark,), comment=task.left[:2000], active_ms=1234)
         made.rate(rater.id, task.id, said)
     return made
 

@@ -18,6 +18,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no w
 Out = Annotated[Path, typer.Option("--out", help="Folder for what the command produces.")]
 Set = Annotated[list[str], typer.Option("--set", help="Change a setting: key=value. Repeatable.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Spend without asking first.")]
+ApiKeyEnv = Annotated[str | None, typer.Option(help="Variable that holds the key.")]
+Ledger = Annotated[
+    str | None, typer.Option(help="File or postgresql:// address; OUT/ledger.sqlite if not.")
+]
+MaxUsd = Annotated[float | None, typer.Option(help="Spend no more than this in all.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 
 

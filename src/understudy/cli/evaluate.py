@@ -5,7 +5,19 @@ from typing import Annotated, Any
 
 import typer
 
-from understudy.cli.common import Json, Quiet, Seed, Set, Yes, agreed, begin, end
+from understudy.cli.common import (
+    ApiKeyEnv,
+    Json,
+    Ledger,
+    MaxUsd,
+    Quiet,
+    Seed,
+    Set,
+    Yes,
+    agreed,
+    begin,
+    end,
+)
 from understudy.cli.stages import STAGE
 from understudy.errors import UserError
 
@@ -34,11 +46,9 @@ def evaluate(
     base_url: Annotated[
         str | None, typer.Option(help="Ask a teacher at this endpoint, up to /v1, instead.")
     ] = None,
-    api_key_env: Annotated[str | None, typer.Option(help="Variable that holds the key.")] = None,
-    ledger: Annotated[
-        str | None, typer.Option(help="File or postgresql:// address; OUT/ledger.sqlite if not.")
-    ] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Spend no more than this in all.")] = None,
+    api_key_env: ApiKeyEnv = None,
+    ledger: Ledger = None,
+    max_usd: MaxUsd = None,
     teacher_changes: Annotated[
         list[str], typer.Option("--teacher", help="Change a teacher setting: key=value.")
     ] = [],  # noqa: B006

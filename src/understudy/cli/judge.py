@@ -6,7 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from understudy.cli.common import Json, Quiet, Seed, Yes, agreed, begin, end
+from understudy.cli.common import (
+    ApiKeyEnv,
+    Json,
+    Ledger,
+    MaxUsd,
+    Quiet,
+    Seed,
+    Yes,
+    agreed,
+    begin,
+    end,
+)
 from understudy.cli.stages import STAGE
 from understudy.errors import UserError
 
@@ -33,7 +44,7 @@ def judge(
     ] = False,
     model: Annotated[str | None, typer.Option(help="The judge's model name.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Its endpoint, up to /v1.")] = None,
-    api_key_env: Annotated[str | None, typer.Option(help="Variable that holds the key.")] = None,
+    api_key_env: ApiKeyEnv = None,
     protocol: Annotated[
         str, typer.Option(help="Comma-separated: hurried, checking, style.")
     ] = "hurried",
@@ -43,10 +54,8 @@ def judge(
     judges: Annotated[
         Path | None, typer.Option(help="Several judges instead: a YAML list, as in a recipe.")
     ] = None,
-    ledger: Annotated[
-        str | None, typer.Option(help="File or postgresql:// address; OUT/ledger.sqlite if not.")
-    ] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Spend no more than this in all.")] = None,
+    ledger: Ledger = None,
+    max_usd: MaxUsd = None,
     annotations: Annotated[
         list[Path], typer.Option(help="Only count AlpacaEval's annotations; several: one a model.")
     ] = [],  # noqa: B006

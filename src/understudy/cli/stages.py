@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from understudy.cli.common import Json, Out, Quiet, Seed, Set, Yes, agreed, begin, end, end_run
+from understudy.cli.common import (
+    ApiKeyEnv,
+    Json,
+    Ledger,
+    MaxUsd,
+    Out,
+    Quiet,
+    Seed,
+    Set,
+    Yes,
+    agreed,
+    begin,
+    end,
+    end_run,
+)
 from understudy.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,11 +40,9 @@ def collect(
     out: Out,
     base_url: Annotated[str, typer.Option(help="The teacher's endpoint, up to /v1.")],
     model: Annotated[str, typer.Option(help="The teacher's model name.")],
-    api_key_env: Annotated[str | None, typer.Option(help="Variable that holds the key.")] = None,
-    ledger: Annotated[
-        str | None, typer.Option(help="File or postgresql:// address; OUT/ledger.sqlite if not.")
-    ] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Spend no more than this in all.")] = None,
+    api_key_env: ApiKeyEnv = None,
+    ledger: Ledger = None,
+    max_usd: MaxUsd = None,
     max_calls: Annotated[int | None, typer.Option(help="Make no more calls than this.")] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Pay for no more tokens than this, asked and answered.")

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from understudy.pages.drawing import mark, picture
-from understudy.pages.words import percent
+from understudy.pages.words import percent, shortened
 
 ROW, LINE = 52, 30  # pixels of a row, and how far below its top the interval lies
 DOT = "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0 -12 0z"
@@ -43,7 +43,7 @@ def preferred(comparisons: Sequence[Mapping[str, Any]]) -> Markup:
             Markup(
                 '<text class="tick" x="0" y="{0}">{1}</text>'
                 '<text class="value" x="100%" y="{0}" text-anchor="end">{2}</text>'
-            ).format(top + 14, _short(name), value),
+            ).format(top + 14, shortened(name, 48), value),
         ]
         told.append(f"{name}: {value}")
     parts += [
@@ -55,7 +55,3 @@ def preferred(comparisons: Sequence[Mapping[str, Any]]) -> Markup:
     return picture(
         "preferred", bottom + 22, "How often the first model is preferred", "; ".join(told), parts
     )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 48 else f"{name[:30]}…{name[-17:]}"

@@ -34,7 +34,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from understudy.errors import UserError
 from understudy.files import whole_characters
-from understudy.teacher.databases import POSTGRES_DEFAULTS, is_address
+from understudy.teacher.databases import is_address, postgres
 
 APPLICATION = 0x50_41_4E_4C  # in an SQLite file's header; tells a panel from other databases
 VERSION_TABLE = "panel_version"
@@ -205,29 +205,12 @@ def _sqlite(path: Path) -> Engine:
 
 
 def _postgres(address: str) -> Engine:
-    try:
-        import psycopg
-        from psycopg.conninfo import conninfo_to_dict
-    except ImportError:
-        raise UserError(
-            "panel: a postgresql:// address needs psycopg; pip install 'understudy[postgres]'"
-        ) from None
-    try:
-        found = conninfo_to_dict(address)
-    except psycopg.Error:  # whose words may repeat a password
-        raise UserError(
-            "panel: not an address; write it like postgresql://user@host/database"
-        ) from None
-    if any("password" in name for name in found):
-        raise UserError(
-            "panel: the address holds a password; put it into PGPASSWORD or ~/.pgpass instead"
-        )
+    driver, given = postgres(address, "panel")
     # A server may be set up to acknowledge commits before they are on its disk.
-    durable = {"options": f"{found.get('options') or ''} -c synchronous_commit=on".strip()}
-    given: dict[str, Any] = POSTGRES_DEFAULTS | found | durable | {"client_encoding": "UTF8"}
+    given["options"] = f"{given.get('options') or ''} -c synchronous_commit=on".strip()
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(**given),
+        creator=lambda: driver.connect(**given),
         pool_size=CONNECTIONS,
         pool_pre_ping=True,
     )

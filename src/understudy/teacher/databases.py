@@ -202,9 +202,8 @@ class _Postgres:
     day = "to_char(to_timestamp(created) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 
     def __init__(self, address: str, versions: Versions) -> None:
-        driver = _driver()
         self._name = "ledger " + address.partition("?")[0]
-        settings = _settings(driver, address)
+        driver, settings = postgres(address, "ledger")
         self._errors = driver.Error
         with self._explained():
             self._writer = _Link(driver, settings)
@@ -307,29 +306,33 @@ class _Link:
         return self._connect()
 
 
-def _driver() -> ModuleType:
+def postgres(address: str, what: str) -> tuple[ModuleType, dict[str, Any]]:
+    """psycopg, and the settings in an address, which must hold no password: it is written down.
+
+    Args:
+        address: postgresql://...
+        what: whose address it is, for messages.
+
+    Raises:
+        UserError: psycopg is not installed, the address is none, or it holds a password.
+    """
     try:
         import psycopg
     except ImportError:
         raise UserError(
-            "ledger: a postgresql:// address needs psycopg; pip install 'understudy[postgres]'"
+            f"{what}: a postgresql:// address needs psycopg; pip install 'understudy[postgres]'"
         ) from None
-    return psycopg
-
-
-def _settings(driver: ModuleType, address: str) -> dict[str, Any]:
-    """The settings in an address, which must not hold a password, since it is written down."""
     try:
-        found = driver.conninfo.conninfo_to_dict(address)
-    except driver.Error:  # whose words may repeat a password
+        found = psycopg.conninfo.conninfo_to_dict(address)
+    except psycopg.Error:  # whose words may repeat a password
         raise UserError(
-            "ledger: not an address; write it like postgresql://user@host/database"
+            f"{what}: not an address; write it like postgresql://user@host/database"
         ) from None
     if any("password" in name for name in found):
         raise UserError(
-            "ledger: the address holds a password; put it into PGPASSWORD or ~/.pgpass instead"
+            f"{what}: the address holds a password; put it into PGPASSWORD or ~/.pgpass instead"
         )
-    return POSTGRES_DEFAULTS | found | {"client_encoding": "UTF8"}
+    return psycopg, POSTGRES_DEFAULTS | found | {"client_encoding": "UTF8"}
 
 
 def _marked(query: str) -> Any:

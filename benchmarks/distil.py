@@ -32,7 +32,8 @@ from transformers import PreTrainedModel
 from understudy.dialogue import read_dialogues, write_dialogues
 from understudy.models import load_model
 from understudy.progress import set_quiet
-from understudy.recipe import DistilSettings, TrainSettings, load_recipe
+from understudy.recipe import DistilSettings, TrainSettings
+from understudy.recipe_file import load_recipe
 from understudy.run import run
 from understudy.statistics import Array, interval, resamples
 from understudy.train.data import unpacked

@@ -23,6 +23,7 @@ LAYERS = [
         "statistics",
         "preferences",
         "recipe",
+        "recipe_file",
         "manifest",
         "pages",
     },

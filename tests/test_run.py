@@ -127,3 +127,24 @@ def test_files_of_touched_items_are_missed_before_anything_is_done(
     with pytest.raises(UserError, match=r"none\.jsonl: no such file"):
         run(recipe.model_copy(update={"evaluate": evaluate}), tmp_path / "run")
     assert not (tmp_path / "run" / "curate").exists()
+
+
+@pytest.mark.parametrize(
+    ("judges", "message"),
+    [
+        ([{"model": "gpt-4o"}], "gpt-4o: the world has no such model; choose from world-teacher"),
+        ([{}, {}], "world-hurried hurried is there twice"),
+        ([{"api": "completions"}], "judge world-hurried: judges are asked by chat"),
+        (
+            [{"base_url": "http://127.0.0.1:9/v1", "api_key_env": "NOT_THERE"}],
+            "NOT_THERE is not set",
+        ),
+    ],
+)
+def test_mistakes_in_judges_are_found_first(
+    recipe: Recipe, tmp_path: Path, judges: list[dict[str, str]], message: str
+) -> None:
+    judged = Recipe.model_validate(recipe.model_dump() | {"judges": judges})
+    with pytest.raises(UserError, match=message):
+        run(judged, tmp_path / "run")
+    assert not (tmp_path / "run" / "curate").exists()

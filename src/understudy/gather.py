@@ -40,8 +40,8 @@ from understudy.recipe import (
     EvaluateSettings,
     KnowledgeSettings,
     TeacherSettings,
-    check_collect,
 )
+from understudy.recipe_file import check_collect
 from understudy.teacher.client import Account, teacher_of
 from understudy.teacher.estimate import estimate
 from understudy.teacher.prices import prices_of

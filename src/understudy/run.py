@@ -25,6 +25,7 @@ from understudy.evaluate.contamination import read_touched
 from understudy.evaluate.stage import evaluate
 from understudy.files import write_text
 from understudy.gather import alone_in, base_of, benchmark_items, follow_ups_of, held_items
+from understudy.judge.judges import check_judges
 from understudy.judge.stage import judge_run
 from understudy.manifest import Stage, is_complete, run_stage
 from understudy.models import load_tokenizer
@@ -37,6 +38,7 @@ from understudy.style.stage import style
 from understudy.teacher.client import teacher_of
 from understudy.train.stage import HARMLESS, train
 from understudy.world.benchmarks import write_benchmarks
+from understudy.world.openai import MODELS
 from understudy.world.prompts import write_examples, write_prompts
 
 OF_ITSELF = ("world:", "hub:")  # sources that are no files
@@ -80,8 +82,8 @@ class Run(Parts):
         """Find the mistakes that can be found before anything is asked, trained or written.
 
         Raises:
-            UserError: a file or folder that the recipe names is missing, a benchmark is unknown,
-                or the teacher's key is not set.
+            UserError: a file or folder that the recipe names is missing, a benchmark or a model
+                of the world is unknown, judges cannot be told apart, or a key is not set.
         """
         recipe = self.recipe
         self.benchmarks_folder()
@@ -92,9 +94,13 @@ class Run(Parts):
         for file in named:
             if file != "heldout" and not file.startswith(OF_ITSELF) and not Path(file).exists():
                 raise UserError(f"{file}: no such file; check the path in the recipe")
+        check_judges(recipe.judges)
         for asked in recipe.asked:
             if asked.base_url != "world":
                 teacher_of(asked)
+            elif asked.model not in MODELS:
+                known = ", ".join(MODELS)
+                raise UserError(f"{asked.model}: the world has no such model; choose from {known}")
         if not recipe.base.startswith("world:"):
             load_tokenizer(recipe.base)
 

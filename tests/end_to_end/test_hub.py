@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from understudy.files import read_json
-from understudy.recipe import parse_recipe
+from understudy.recipe_file import parse_recipe
 from understudy.run import run
 
 RECIPE = """

@@ -6,7 +6,7 @@ import pytest
 
 from understudy.dialogue import read_dialogues
 from understudy.files import read_json, read_jsonl
-from understudy.recipe import load_recipe
+from understudy.recipe_file import load_recipe
 from understudy.run import run
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrain
 
 from train.tiny_models import build_model
 from understudy.errors import UserError
-from understudy.recipe import LoraSettings, TrainSettings, load_recipe
+from understudy.recipe import LoraSettings, TrainSettings
+from understudy.recipe_file import load_recipe
 from understudy.train import memory
 from understudy.train.adapt import adapt
 from understudy.train.data import Batch

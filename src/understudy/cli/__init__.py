@@ -48,7 +48,7 @@ def demo(out: Out = Path("runs/desk"), as_json: Json = False, quiet: Quiet = Fal
     begin(quiet)
     from importlib.resources import files
 
-    from understudy.recipe import parse_recipe
+    from understudy.recipe_file import parse_recipe
     from understudy.run import run
 
     desk = (files("understudy") / "desk.yaml").read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def run_command(
     """
     begin(quiet)
     from understudy.plan import cost_words, plan, plan_words
-    from understudy.recipe import load_recipe
+    from understudy.recipe_file import load_recipe
     from understudy.run import run
 
     wanted = load_recipe(recipe, changes)

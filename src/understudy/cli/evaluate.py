@@ -83,7 +83,8 @@ def evaluate(
         raise UserError("evaluate: name a model and a folder with --out, or two with --compare")
     from understudy.files import read_json
     from understudy.gather import evaluate_alone
-    from understudy.recipe import BudgetSettings, EvaluateSettings, TeacherSettings, settings_from
+    from understudy.recipe import BudgetSettings, EvaluateSettings, TeacherSettings
+    from understudy.recipe_file import settings_from
 
     names = [name.strip() for name in benchmarks.split(",") if name.strip()]
     given: dict[str, Any] = {"benchmarks": names, "data": str(data) if data else None}

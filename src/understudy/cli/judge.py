@@ -102,7 +102,8 @@ def judge(
     from understudy.gather import alone_in
     from understudy.judge.alone import judge_alone
     from understudy.judge.judges import read_judges
-    from understudy.recipe import BudgetSettings, JudgeSettings, settings_from
+    from understudy.recipe import BudgetSettings, JudgeSettings
+    from understudy.recipe_file import settings_from
 
     if judges:
         asked = read_judges(judges)

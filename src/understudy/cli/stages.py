@@ -72,7 +72,8 @@ def collect(
     """
     begin(quiet)
     from understudy.gather import gather
-    from understudy.recipe import BudgetSettings, CollectSettings, TeacherSettings, settings_from
+    from understudy.recipe import BudgetSettings, CollectSettings, TeacherSettings
+    from understudy.recipe_file import settings_from
 
     given = {"prompts": prompts} if prompts else {}
     teacher: dict[str, Any] = {"base_url": base_url, "model": model, "api_key_env": api_key_env}
@@ -112,7 +113,8 @@ def curate(
     begin(quiet)
     from understudy.files import read_json
     from understudy.gather import curate_alone
-    from understudy.recipe import CurateSettings, settings_from
+    from understudy.recipe import CurateSettings
+    from understudy.recipe_file import settings_from
 
     curate_alone(files, settings_from(CurateSettings, changes), data, out, seed)
     card = read_json(out / "card.json")
@@ -145,7 +147,8 @@ def train(
     Example: understudy train ./llama set/train.jsonl --out student --set epochs=3
     """
     begin(quiet)
-    from understudy.recipe import TrainSettings, settings_from
+    from understudy.recipe import TrainSettings
+    from understudy.recipe_file import settings_from
 
     settings = settings_from(TrainSettings, changes)
     if show is not None:
@@ -229,7 +232,7 @@ def report(
     Example: understudy report runs/desk
     """
     begin(quiet)
-    from understudy.recipe import load_recipe
+    from understudy.recipe_file import load_recipe
     from understudy.report.stage import report as work
 
     recipe = load_recipe(folder / "recipe.yaml")

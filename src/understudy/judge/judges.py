@@ -38,8 +38,16 @@ def read_judges(path: Path) -> list[JudgeSettings]:
     return found
 
 
-def check_apart(judges: Sequence[JudgeSettings]) -> None:
-    """UserError if two judges have one name and protocol, by which they are told apart."""
+def check_judges(judges: Sequence[JudgeSettings]) -> None:
+    """Find mistakes in who is to judge, before anybody is asked.
+
+    Raises:
+        UserError: two have one name and protocol, by which they are told apart, or one is not
+            reached by chat, which a repair needs.
+    """
+    for settings in judges:
+        if settings.api != "chat":
+            raise UserError(f"judge {settings.model}: judges are asked by chat; remove api")
     named = Counter((settings.model, settings.protocol) for settings in judges)
     if twice := [" ".join(name) for name, count in named.items() if count > 1]:
         raise UserError(f"judge: {twice[0]} is there twice; change its model or its protocol")

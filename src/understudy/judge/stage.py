@@ -8,7 +8,7 @@ from typing import Any
 
 from understudy.files import write_json, write_jsonl
 from understudy.judge.cases import AccountOf, Case, hear, pairs
-from understudy.judge.judges import check_apart, own_model
+from understudy.judge.judges import check_judges, own_model
 from understudy.judge.match import Item, Unmatched, match
 from understudy.judge.sets import Row, read_rows
 from understudy.preferences import FILE, Preference, Shown, write_preferences
@@ -96,9 +96,9 @@ def judge(
         `hear`}], "cost" and "preferences" (see `summarise`).
 
     Raises:
-        UserError: two judges cannot be told apart, or see `hear`.
+        UserError: see `check_judges` and `hear`.
     """
-    check_apart(judges)
+    check_judges(judges)
     rows: list[dict[str, Any]] = []
     preferences: list[Preference] = []
     described = []

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from understudy.errors import UserError
 from understudy.files import read_jsonl
 from understudy.panel.records import Pair
-from understudy.recipe import load_recipe
+from understudy.recipe_file import load_recipe
 
 BETWEEN = (("student", "teacher"), ("base", "teacher"))
 ITEMS_A_CHECK = 15

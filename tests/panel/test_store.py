@@ -135,29 +135,29 @@ def test_pairs_are_covered_evenly_and_sides_balanced(store: Store) -> None:
     assert Counter(row["kind"] for row in checks) == {"gold": 8, "attention": 8}
 
 
-def test_protocols_are_covered_apart(store: Store) -> None:
-    hurried = rate_all(store, store.invite("Ann", "hurried")[0])
-    checking = rate_all(store, store.invite("Bob", "checking")[0])
-    more = rate_all(store, store.invite("Cid", "hurried")[0])
-    pairs = [{task.messages[0]["content"] for task in given} for given in (hurried, checking, more)]
-    assert len(pairs[0] & pairs[2]) == 2, "only the checks are the same"
-    assert len(pairs[0] | pairs[2]) == 14
+def asked(given: list[Task]) -> set[str]:
+    return {task.messages[0]["content"] for task in given}
+
+
+def test_three_raters_of_a_protocol_meet_on_the_same_pairs(store: Store) -> None:
+    ann, bob, cid, dan = (rate_all(store, store.invite(n, "hurried")[0]) for n in "abcd")
+    eve = rate_all(store, store.invite("e", "checking")[0])
+    assert asked(ann) == asked(bob) == asked(cid) == asked(eve)
+    assert len(asked(ann) & asked(dan)) == 2, "only the checks are the same"
+    assert len(asked(ann) | asked(dan)) == 14
+    assert [task.messages for task in ann] != [task.messages for task in bob], "in another order"
 
 
 def test_what_was_left_alone_for_a_day_counts_for_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ann, bob, cid = (store.invite(name, "hurried")[0] for name in ("Ann", "Bob", "Cid"))
-    store.begin(ann.id)
-    while not any(row["kind"] == "pair" for row in store.rows()):
-        store.rate(ann.id, _next(store, ann).id, Rating(choice="left"))
+    ann, bob, cid, dan = (store.invite(name, "hurried")[0] for name in "abcd")
+    for rater in (ann, bob, cid):
+        store.begin(rater.id)
     clock = SimpleNamespace(time=lambda: time.time() + 90_000)
     monkeypatch.setattr(store_module, "time", clock)
-    rate_all(store, bob)
-    rate_all(store, cid)
-    rated = [row["item"] for row in store.rows() if row["kind"] == "pair"]
-    assert len(rated) == 13
-    assert len(set(rated)) == 12, "what Ann was given and did not rate went to the others"
+    given = asked(rate_all(store, dan))
+    assert given == asked(rate_all(store, ann)), "as if nobody had them"
 
 
 def test_an_invitation_that_is_revoked_ends(store: Store) -> None:

@@ -51,6 +51,9 @@ def serve(
         int | None, typer.Option(min=1, help="Pairs for each rater, checks aside; all if not.")
     ] = None,
     title: Annotated[str, typer.Option(help="What raters are told the comparison is.")] = "",
+    overlap: Annotated[
+        int, typer.Option(min=1, help="Raters of a protocol that a pair gets before the next ones.")
+    ] = 3,
     behind_proxy: Annotated[
         bool,
         typer.Option("--behind-proxy", help="A proxy with a host name for this alone speaks TLS."),
@@ -85,6 +88,7 @@ def serve(
         "title": title,
         "decoding": {} if answers else decoding(run),
         "items_per_rater": items,
+        "overlap": overlap,
     }
     store = Store(database or default_place(run))
     try:

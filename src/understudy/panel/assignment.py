@@ -3,6 +3,7 @@
 import random
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, false, func, insert, or_, select
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Row, and_, false, func, insert, or_, select
 from understudy.panel.records import Kind
 from understudy.panel.schema import pairs, raters, ratings, tasks
 
+OVERLAP = 3  # ratings a pair, as in Gudibande et al. 2023
 LEFT_ALONE_S = 86_400.0  # after which what a rater has not rated counts for nothing
 
 
@@ -28,21 +30,28 @@ class Candidate(NamedTuple):
 
 
 def assign(
-    connection: Connection, rater: Row[Any], items: int | None, seed: str, now: float
+    connection: Connection, rater: Row[Any], about: dict[str, Any], seed: int, now: float
 ) -> None:
     """Draw a rater's tasks and put them in; see `draw`.
 
-    What was imported for the rater before counts as drawn.
+    Pairs have one order for the whole panel, so that hurried and checking raters meet on the same
+    ones. What was imported for the rater before counts as drawn.
     """
+    items: int | None = about.get("items_per_rater")
     query = select(tasks.c.pair, tasks.c.position, pairs.c.kind).join(pairs)
     had = connection.execute(query.where(tasks.c.rater == rater.id)).all()
     if items is not None:
         items = max(0, items - sum(row.kind == "pair" for row in had))
     known = {row.pair for row in had}
-    left = [one for one in _candidates(connection, rater.protocol, now) if one.pair not in known]
+    candidates = _candidates(connection, rater.protocol, now)
+    random.Random(seed).shuffle(candidates)
+    left = [one for one in candidates if one.pair not in known]
     first = max((row.position for row in had), default=0) + 1
-    drawn = enumerate(draw(left, items, seed), start=first)
-    rows = [task_row(rater.id, pair, position, swapped) for position, (pair, swapped) in drawn]
+    drawn = draw(left, items, about.get("overlap", OVERLAP), f"{seed}:{rater.id}")
+    rows = [
+        task_row(rater.id, pair, position, swapped)
+        for position, (pair, swapped) in enumerate(drawn, start=first)
+    ]
     if rows:
         connection.execute(insert(tasks), rows)
 
@@ -53,22 +62,27 @@ def task_row(rater: int, pair: int, position: int, swapped: bool) -> dict[str, A
     return {"name": name, "rater": rater, "pair": pair, "position": position, "swapped": swapped}
 
 
-def draw(candidates: Sequence[Candidate], items: int | None, seed: str) -> list[tuple[int, bool]]:
+def draw(
+    candidates: Sequence[Candidate], items: int | None, overlap: int, seed: str
+) -> list[tuple[int, bool]]:
     """Draw a rater's pairs as (pair, swapped), in their order.
 
-    Pairs that the fewest have come first into the choice; each stands on the side where it has
-    stood less often; what is equal in that is left to chance. Gold pairs and attention checks are
-    all given, one to each equal stretch of the order, at a random place in it.
+    Pairs that some have, but fewer than `overlap`, come first into the choice, then those that
+    nobody has, then the rest, the least often given first; what is equal in that goes by the order
+    of the candidates. So agreement can be told from the first few raters on, whatever the number of
+    pairs. Each stands on the side where it has stood less often, or by chance. Gold pairs and
+    attention checks are all given, one to each equal stretch of the order, at a random place in it.
 
     Args:
         candidates: all pairs that there are for the rater.
         items: how many of kind "pair"; None for all.
+        overlap: how many raters a pair should have before others are begun.
         seed: of chance.
     """
     rng = random.Random(seed)
-    mixed = rng.sample(list(candidates), len(candidates))
-    checks = [one for one in mixed if one.kind != "pair"]
-    rated = sorted((one for one in mixed if one.kind == "pair"), key=_covered)[:items]
+    checks = [one for one in candidates if one.kind != "pair"]
+    wanted = partial(_turn, overlap=overlap)
+    rated = sorted((one for one in candidates if one.kind == "pair"), key=wanted)[:items]
     order = rng.sample(rated, len(rated))
     total = len(order) + len(checks)
     for number, check in enumerate(checks):
@@ -77,8 +91,10 @@ def draw(candidates: Sequence[Candidate], items: int | None, seed: str) -> list[
     return [(one.pair, _swapped(one, rng)) for one in order]
 
 
-def _covered(one: Candidate) -> int:
-    return one.straight + one.swapped
+def _turn(one: Candidate, overlap: int) -> tuple[int, int]:
+    """When a pair's turn is, for sorting."""
+    covered = one.straight + one.swapped
+    return (1, covered) if covered >= overlap else (0, -covered)
 
 
 def _swapped(one: Candidate, rng: random.Random) -> bool:

@@ -84,7 +84,8 @@ class Store:
         Args:
             given: pairs of all kinds.
             about: shown to raters as it is: {"title", "decoding": {"temperature", ...}}, and
-                {"items_per_rater": int or None}; never names of models.
+                {"items_per_rater": int or None, "overlap": raters a pair should have before
+                others are begun}; never names of models.
             seed: of orders and sides.
 
         Raises:
@@ -152,8 +153,8 @@ class Store:
     def begin(self, rater: int) -> None:
         """Draw a rater's pairs, their order and sides, once.
 
-        Pairs that the fewest raters of the protocol have come first, so that ratings overlap
-        evenly; what a rater was given and left alone for a day counts for nothing. Gold pairs and
+        Pairs that some raters of the protocol have, but not enough, come first, so that ratings
+        overlap; what a rater was given and left alone for a day counts for nothing. Gold pairs and
         attention checks go to everybody.
         """
         with self._reading() as connection:
@@ -164,8 +165,7 @@ class Store:
             if one.begun:
                 return
             now, about = time.time(), setting(connection, "about") or {}
-            seed = f"{setting(connection, 'seed')}:{rater}"
-            assign(connection, one, about.get("items_per_rater"), seed, now)
+            assign(connection, one, about, setting(connection, "seed"), now)
             connection.execute(update(raters).where(raters.c.id == rater).values(begun=now))
 
     def next_task(self, rater: int) -> Task | None:

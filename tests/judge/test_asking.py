@@ -8,7 +8,6 @@ import pytest
 
 from judge.judging import judging, longer
 from teacher.scripted import Said, completion, scripted
-from understudy.errors import UserError
 from understudy.judge.asking import Judgement, ask_judge
 from understudy.judge.prompts import GRADE, Parts, prompt, repair
 from understudy.recipe import BudgetSettings, JudgeSettings, Prices
@@ -132,11 +131,3 @@ def test_grades(tmp_path: Path) -> None:
         ("4", 4, "Grade: 4"),
     ]
     assert "logprobs" not in server.bodies[0]
-
-
-def test_the_older_interface_has_no_dialogues(tmp_path: Path) -> None:
-    with scripted(judging(longer)) as server:
-        account = server.account(tmp_path / "ledger.sqlite", api="completions")
-        with pytest.raises(UserError, match="use api: chat"):
-            ask_judge(JudgeSettings(model="m", api="completions"), account, PARTS)
-    assert not server.bodies

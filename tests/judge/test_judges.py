@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from understudy.errors import UserError
-from understudy.judge.judges import own_model, read_judges
+from understudy.judge.judges import check_judges, own_model, read_judges
 from understudy.recipe import JudgeSettings, Prices
 
 
@@ -57,3 +57,8 @@ def test_a_judge_s_own_model(name: str, own: str | None) -> None:
     called = {"teacher": "openai/gpt-4", "base": "meta-llama/Llama-2-7b", "student": "vicuna"}
     assert own_model(name, ["base", "student", "teacher"], called) == own
     assert own_model("gpt-4", ["gpt-3.5", "gpt-4"], {}) == "gpt-4"
+
+
+def test_a_judge_is_reached_by_chat() -> None:
+    with pytest.raises(UserError, match="judge m: judges are asked by chat"):
+        check_judges([JudgeSettings(model="m", api="completions")])

@@ -6,6 +6,7 @@ from typing import Any
 
 from understudy.judge.cases import cost_words, pairs, singles
 from understudy.judge.grades import grade
+from understudy.judge.judges import check_judges
 from understudy.judge.prompts import GRADE
 from understudy.judge.sets import read_models
 from understudy.judge.stage import gathered, judge
@@ -41,6 +42,7 @@ def judge_alone(
         seed: of what is drawn.
         agreed: is told what it will cost, and raises to stop.
     """
+    check_judges(judges)
     rows = read_models(models)
     items, unmatched = gathered(rows, prompts, references, limit, seed)
     cases = singles(items) if graded else pairs(items, list(rows), baseline)

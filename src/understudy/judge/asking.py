@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from understudy.errors import UserError
 from understudy.judge.prompts import GRADE, Parts, prompt, repair
 from understudy.judge.reading import SHARES, read_grade, read_verdict, weighted_share
 from understudy.recipe import JudgeSettings
@@ -55,12 +54,7 @@ def requests(settings: JudgeSettings, asked: Sequence[Parts]) -> Iterator[Reques
     """The first requests for these prompts.
 
     Temperature and seed are 0, so that the same question is the same record of the ledger.
-
-    Raises:
-        UserError: the judge is to be asked through the older interface, which has no dialogues.
     """
-    if settings.api != "chat":
-        raise UserError(f"judge {settings.model}: is asked in dialogues; use api: chat")
     for parts in asked:
         yield _request(settings, parts.protocol, [_turn("user", prompt(parts))])
 
@@ -74,7 +68,7 @@ def ask_judge(
     still unreadable, and what was not answered, is a failure.
 
     Raises:
-        UserError: see `requests` and `teacher.client.ask_all`.
+        UserError: see `teacher.client.ask_all`.
     """
     cost = CostOnce()
     first = list(requests(settings, asked))

@@ -127,7 +127,8 @@ def test_a_panel_can_be_of_two_files_and_move(
     shutil.copy(*places)
     one, other = (Store(str(place)) for place in places)
     assert one.owner_password_right("mine")
-    assert one.about() == {"title": "Two small models", "decoding": {}, "items_per_rater": None}
+    about = {"title": "Two small models", "decoding": {}, "items_per_rater": None, "overlap": 3}
+    assert one.about() == about
     tasks = rate_all(one, one.invite("Ann", "hurried")[0])
     one.close()
     assert len(tasks) == 21

@@ -13,9 +13,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
 
 from understudy.errors import UserError
+
+RecordT = TypeVar("RecordT", bound=BaseModel)
 
 HARDLY_ANY_ROOM = 1 << 20  # bytes
 PIECE = 1 << 16  # bytes read at a time
@@ -152,6 +156,26 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
                 yield number, whole_characters(value) if _SURROGATE.search(line) else value
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: not UTF-8 text; convert the file") from error
+
+
+def validated(kind: type[RecordT], value: Any, place: str, whole: str = "record") -> RecordT:
+    """A value read from a file, as a record of a kind.
+
+    Args:
+        kind: which.
+        value: as JSON.
+        place: the file and the record, for messages.
+        whole: what the record is called where no part of it alone is at fault.
+
+    Raises:
+        UserError: it is none; names the place and the part.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in fault["loc"]) or whole
+        raise UserError(f"{place}: {where}: {fault['msg']}; mend it") from None
 
 
 def whole_characters(value: Any) -> Any:

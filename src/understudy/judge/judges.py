@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
 
 from understudy.errors import UserError
-from understudy.files import read_text
+from understudy.files import read_text, validated
 from understudy.recipe import JudgeSettings
 
 _FAMILY = re.compile(r"(?:.*/)?(?:chat)?([a-z]*)")
@@ -27,15 +26,10 @@ def read_judges(path: Path) -> list[JudgeSettings]:
         raise UserError(f"{path}: not valid YAML ({getattr(error, 'problem', '')})") from None
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{path}: not a list of judges; write `- model: NAME` and its base_url")
-    found = []
-    for number, row in enumerate(rows, start=1):
-        try:
-            found.append(JudgeSettings.model_validate(row))
-        except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in fault["loc"]) or "judge"
-            raise UserError(f"{path}, judge {number}: {where}: {fault['msg']}; mend it") from None
-    return found
+    return [
+        validated(JudgeSettings, row, f"{path}, judge {number}", whole="judge")
+        for number, row in enumerate(rows, start=1)
+    ]
 
 
 def check_judges(judges: Sequence[JudgeSettings]) -> None:

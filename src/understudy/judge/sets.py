@@ -15,15 +15,16 @@ A file is JSONL or one JSON list, packed or not; what its rows are is known by t
 """
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field
 
 from understudy.dialogue import Turn
 from understudy.errors import UserError
-from understudy.files import open_text, read_json, read_jsonl, whole_characters
+from understudy.files import open_text, read_json, read_jsonl, validated, whole_characters
 
 Id = Annotated[str, BeforeValidator(lambda id: str(id) if type(id) is int else id)]
 ANSWERS = "answers.jsonl"  # in the folder of a model's answers
@@ -115,12 +116,7 @@ def _form(place: str, value: Any) -> "_Form":
     keys = set(value) if isinstance(value, dict) else set()
     for form in _FORMS:
         if any(needed <= keys for needed in form.known_by):
-            try:
-                return form.model_validate(value)
-            except ValidationError as error:
-                fault = error.errors(include_input=False, include_url=False)[0]
-                where = ".".join(str(part) for part in fault["loc"])
-                raise UserError(f"{place}: {where}: {fault['msg']}; mend it") from None
+            return validated(form, value, place)
     known = ", ".join(sorted(keys)[:10]) or "no keys"
     raise UserError(f"{place}: of no known form ({known}); docs/judge.md lists those that are")
 
@@ -130,8 +126,9 @@ class _Form(BaseModel):
 
     known_by: ClassVar[Sequence[set[str]]]
 
+    @abstractmethod
     def rows(self) -> Iterator[Row]:
-        raise NotImplementedError
+        """What it says: one row, or one for each of its parts."""
 
 
 class _Text(BaseModel):

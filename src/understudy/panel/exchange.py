@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, delete, func, insert, select
 
 from understudy.errors import UserError
+from understudy.files import validated
 from understudy.panel.assignment import task_row
 from understudy.panel.records import Choice, Claim, Kind, Protocol
 from understudy.panel.schema import pairs, raters, ratings, tasks
@@ -90,7 +91,7 @@ def put_rows(connection: Connection, given: Sequence[dict[str, Any]]) -> int:
     people = {row.name: (row.id, row.protocol) for row in connection.execute(select(raters))}
     new = 0
     for number, content in enumerate(given, start=1):
-        row = _checked(content, number)
+        row = validated(Exported, content, f"import, row {number}")
         pair = known.get((row.kind, row.item, frozenset((row.left, row.right))))
         if pair is None or pair.texts != {row.left: row.left_text, row.right: row.right_text}:
             raise UserError(
@@ -114,15 +115,6 @@ def _known(connection: Connection) -> dict[tuple[str, str, frozenset[str]], _Kno
         )
         for row in connection.execute(select(pairs))
     }
-
-
-def _checked(content: dict[str, Any], number: int) -> Exported:
-    try:
-        return Exported.model_validate(content)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise UserError(f"import, row {number}: {where}: {fault['msg']}; mend it") from None
 
 
 def _new_rater(connection: Connection, row: Exported) -> tuple[int, str]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.errors import UserError
-from understudy.files import read_jsonl
+from understudy.files import read_jsonl, validated
 from understudy.panel.records import Pair
 from understudy.recipe_file import load_recipe
 
@@ -197,12 +197,7 @@ def _check_same_prompts(
 
 
 def _rows(path: Path, kind: type[RowT]) -> list[tuple[int, RowT]]:
-    found = []
-    for line, row in read_jsonl(path):
-        try:
-            found.append((line, kind.model_validate(row)))
-        except ValidationError as error:
-            fault = error.errors()[0]
-            where = ".".join(str(part) for part in fault["loc"]) or "the line"
-            raise UserError(f"{path}, line {line}: {where}: {fault['msg']}; mend it") from None
-    return found
+    return [
+        (line, validated(kind, row, f"{path}, line {line}", whole="the line"))
+        for line, row in read_jsonl(path)
+    ]

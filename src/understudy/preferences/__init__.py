@@ -7,10 +7,9 @@ What can be said of many of them is computed here too, the same for an LLM and f
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from understudy.errors import UserError
-from understudy.files import read_jsonl, write_jsonl
+from understudy.files import read_jsonl, validated, write_jsonl
 
 FILE = "preferences.jsonl"
 
@@ -79,9 +78,4 @@ def read_preferences(path: Path) -> Iterator[Preference]:
         UserError: the file is missing, or a line is no preference; names both.
     """
     for line, row in read_jsonl(path):
-        try:
-            yield Preference.model_validate(row)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            where = ".".join(str(part) for part in fault["loc"])
-            raise UserError(f"{path}, line {line}: {where}: {fault['msg']}; mend it") from None
+        yield validated(Preference, row, f"{path}, line {line}")

@@ -4,13 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel
 
 from understudy.errors import UserError
-from understudy.files import digest, open_text, read_json, whole_characters
+from understudy.files import digest, open_text, read_json, validated, whole_characters
 from understudy.preferences import Preference, Shown
 from understudy.preferences.length import (
     LengthControlled,
@@ -21,7 +21,6 @@ from understudy.statistics import Array
 
 PROTOCOL = "published"
 TIES = (0, 1.5)  # AlpacaEval has written them both ways
-RowT = TypeVar("RowT", bound=BaseModel)
 
 
 def _known_preference(value: float | None) -> float | None:
@@ -58,7 +57,7 @@ def read_annotations(path: Path) -> list[Preference]:
     seen: Counter[str] = Counter()
     found = []
     for number, row in enumerate(rows, start=1):
-        one = checked(_Annotation, row, f"{path}, record {number}")
+        one = validated(_Annotation, row, f"{path}, record {number}")
         name = digest(one.instruction)[:16]
         seen[name] += 1
         tie = one.preference in TIES
@@ -205,13 +204,3 @@ def _characters(file: Sequence[Preference]) -> Array:
 
 def _instruction(item: str) -> str:
     return item.partition("-")[0]
-
-
-def checked(kind: type[RowT], row: Any, where: str) -> RowT:
-    """The row as a record of that kind; a UserError says where and what is wrong with it."""
-    try:
-        return kind.model_validate(row)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"]) or "record"
-        raise UserError(f"{where}: {field}: {fault['msg']}; mend or remove it") from None

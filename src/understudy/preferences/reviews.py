@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from scipy.special import stdtrit
 
 from understudy.errors import UserError
-from understudy.files import read_jsonl
+from understudy.files import read_jsonl, validated
 from understudy.preferences import Preference, Shown
 from understudy.preferences.length import bounded, length_controlled
-from understudy.preferences.published import PROTOCOL, checked
+from understudy.preferences.published import PROTOCOL
 from understudy.statistics import LEVEL, Array, clustered_interval
 
 SCORE = r"(10(?:\.0)?|\d(?:\.\d+)?)"
@@ -67,11 +67,11 @@ def read_reviews(path: Path, answers: Sequence[Path]) -> list[Review]:
     texts = {}
     for file in answers:
         for line, row in read_jsonl(file):
-            answer = checked(_Answer, row, f"{file}, line {line}")
+            answer = validated(_Answer, row, f"{file}, line {line}")
             texts[answer.answer_id] = Shown(model=answer.model_id, text=answer.text)
     found = []
     for line, row in read_jsonl(path):
-        review = checked(_Review, row, f"{path}, line {line}")
+        review = validated(_Review, row, f"{path}, line {line}")
         for answer_id in (review.answer1_id, review.answer2_id):
             if answer_id not in texts:
                 raise UserError(

@@ -108,7 +108,7 @@ def plan_words(found: dict[str, Any]) -> str:
         asked = f"{step['calls']} calls" if step["calls"] else ""
         time = "done already" if step["done"] else f"about {_duration(step['seconds'])}"
         lines.append(f"  {step['stage']:<18} {step['what']:<{wide}}  {asked:>10}  {time}")
-    lines.append(f"teacher: {cost_words(found)}")
+    lines.append(f"in all: {cost_words(found)}")
     lines.append(f"time: about {_duration(found['seconds'])}. Nothing has been spent.")
     return "\n".join(lines)
 
@@ -181,9 +181,9 @@ class _Planner:
         steps.append(self._train(size, min(tokens, max(mix.tokens)) if mix else tokens))
         steps += [self._evaluate(who) for who in self.job.models]
         heldout = min(round(size * self.recipe.curate.heldout), self.recipe.curate.heldout_max)
-        for who in ("base", "student", "teacher"):
-            steps.append(self._answers(who, heldout))
-        steps += [self._judge(settings, heldout) for settings in self.recipe.judges]
+        count, characters = self._answered(heldout)
+        steps += [self._answers(who, count, characters) for who in EVERYBODY]
+        steps += [self._judge(settings, count, characters) for settings in self.recipe.judges]
         return [*steps, Step("style, report", "measures of style; the verdict", seconds=5)]
 
     def _pretrain(self) -> Step:
@@ -271,9 +271,17 @@ class _Planner:
                 step.seconds += self._pass_s(read, 2) + self._write_s(written)
         return self._timed(step) if who == "teacher" else step
 
-    def _answers(self, who: str, heldout: int) -> Step:
+    def _answered(self, heldout: int) -> tuple[int, int]:
+        """How many prompts are answered freely, and their characters."""
         settings = self.recipe.answers
-        count, characters = self._answered(heldout)
+        if settings.prompts == "heldout":
+            count = min(settings.n, heldout)
+            return count, count * 200
+        prompts = read_prompts(self.preview.prompts_file(settings.prompts))[: settings.n]
+        return len(prompts), sum(len(turn.content) for p in prompts for turn in p.messages)
+
+    def _answers(self, who: str, count: int, characters: int) -> Step:
+        settings = self.recipe.answers
         written = count * min(ANSWER_TOKENS, settings.max_tokens)
         done = f"answers {who}" in self.done
         if who != "teacher":
@@ -291,17 +299,7 @@ class _Planner:
         )
         return self._timed(step)
 
-    def _answered(self, heldout: int) -> tuple[int, int]:
-        """How many prompts are answered freely, and their characters."""
-        settings = self.recipe.answers
-        if settings.prompts == "heldout":
-            count = min(settings.n, heldout)
-            return count, count * 200
-        prompts = read_prompts(self.preview.prompts_file(settings.prompts))[: settings.n]
-        return len(prompts), sum(len(turn.content) for p in prompts for turn in p.messages)
-
-    def _judge(self, settings: JudgeSettings, heldout: int) -> Step:
-        count, characters = self._answered(heldout)
+    def _judge(self, settings: JudgeSettings, count: int, characters: int) -> Step:
         calls = 2 * count * math.comb(len(EVERYBODY), 2)
         beside, answered = JUDGE_TOKENS[settings.protocol]
         written = min(ANSWER_TOKENS, self.recipe.answers.max_tokens)

@@ -68,6 +68,64 @@ def test_a_student_with_the_teachers_habits_closes_the_gap(tmp_path: Path) -> No
     assert lists["base"]["value"] == 0
     assert 0.6 < lists["student"]["low"] < lists["student"]["value"] < lists["student"]["high"]
     assert set(found["measures"]["list_when_teacher_lists"]) == {"base", "student", "teacher_2"}
+    for name in ("list_when_teacher_lists", "lists", "closings"):
+        gap = found["closed"][name]
+        assert gap["low"] < 1 < gap["high"]
+        assert "reason" not in gap
+
+
+def test_the_gap_by_measure_is_towards_the_second_answers_or_else_to_the_whole(
+    tmp_path: Path,
+) -> None:
+    teacher = [[LISTED, LISTED if number % 4 else PLAIN] for number in range(40)]
+    base, student = [PLAIN] * 40, [LISTED] * 20 + [PLAIN] * 20
+    found = compared(tmp_path, teacher, base, student)["closed"]
+    assert found["list_when_teacher_lists"]["value"] == pytest.approx(0.5 / 0.75)
+    assert found["lists"]["value"] == pytest.approx(0.5 / 0.75)
+    alone = compared(tmp_path, [[first] for first, _ in teacher], base, student)["closed"]
+    assert alone["list_when_teacher_lists"]["value"] == alone["lists"]["value"] == 0.5
+    assert alone["lists"]["low"] < 0.5 < alone["lists"]["high"]
+
+
+def test_more_of_a_habit_than_the_teacher_has_is_no_imitation_of_it(tmp_path: Path) -> None:
+    teacher = [[LISTED]] * 40 + [[PLAIN]] * 60
+    found = compared(tmp_path, teacher, [PLAIN] * 100, [LISTED] * 70 + [PLAIN] * 30)["closed"]
+    assert found["list_when_teacher_lists"]["value"] == 1
+    assert found["lists"]["value"] == pytest.approx(0.25)  # 0.4 away, then 0.3
+
+
+def test_the_gap_of_the_whole_is_the_mean_of_the_measures_gaps(tmp_path: Path) -> None:
+    weak = "Maybe, I think. It may be good, I guess?"
+    teacher = [[LISTED + " word" * (n % 7)] if n % 5 else [PLAIN + " word" * n] for n in range(60)]
+    base = [weak if n % 3 else PLAIN for n in range(60)]
+    student = [teacher[n][0] if n % 2 else base[n] for n in range(60)]
+    found = compared(tmp_path, teacher, base, student)
+    measures, closed = found["measures"], found["closed"]
+    weights = {}
+    for name, values in measures.items():
+        goal = values["teacher"]["value"] if "teacher" in values else 1
+        weights[name] = abs(goal - values["base"]["value"])
+    weights["length_correlation"] /= 2
+    assert all(gap["value"] is not None for gap in closed.values())
+    mean = sum(weights[name] * closed[name]["value"] for name in closed) / sum(weights.values())
+    assert found["gap_closed"]["value"] == pytest.approx(mean, abs=1e-4)
+
+
+def test_a_measure_without_a_gap_says_why(tmp_path: Path) -> None:
+    teacher = [[LISTED]] * 32 + [[PLAIN]] * 28
+    base = [PLAIN] * 30 + [LISTED] * 30
+    found = compared(tmp_path, teacher, base, [PLAIN] * 60)["closed"]
+    nothing = {"value": None, "low": None, "high": None}
+    assert found["hedges"] == nothing | {
+        "reason": "the base is no farther from the teacher than the ceiling is"
+    }
+    assert found["lists"]["value"] < 0
+    assert found["lists"]["low"] is None
+    assert found["lists"]["reason"].startswith("the base is not reliably farther")
+    plain = compared(tmp_path, [[PLAIN]] * 60, base, [PLAIN] * 60)["closed"]
+    assert plain["list_when_teacher_lists"] == nothing | {
+        "reason": "the teacher gives too little to compare"
+    }
 
 
 def test_recorded_answers_have_no_ceiling(tmp_path: Path) -> None:

@@ -16,6 +16,14 @@ measure moves towards the teacher's, and is 0 for the teacher's first answers. A
 exactly like the teacher cannot do better than the teacher's own second answers do; their distance
 is the ceiling of imitation, and the gap closed is measured against it. The rates of lists and
 summaries stand beside the comparisons so that always writing a list does not pay.
+
+The gap closed measure by measure is in the same shortfalls: towards the value of the teacher's
+second answers for comparisons (1 without them), and in |rate − teacher's rate| for rates. A signed
+rate would credit a student that writes twice the teacher's lists with more than the whole gap; here
+it has overshot, and what it overshot by counts against it. And so, where every measure has a gap,
+that of the whole distance is their mean, weighted by how far the base is from the ceiling in each.
+Only the base's own difference keeps its sign in the draws: an absolute one is hardly ever 0, and
+would pass for a gap where base and teacher do not reliably differ.
 """
 
 from collections import Counter
@@ -23,7 +31,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from understudy.statistics import Array, ratio
+from understudy.statistics import Array, Interval, gap_closed, ratio
 from understudy.style.profile import Profile
 
 COMPARISONS = (
@@ -94,12 +102,50 @@ def measure(model: Habits, teacher: Habits, weights: Array) -> Array:
     return np.column_stack([*comparisons, weights @ model.rates / total[:, None]])
 
 
+def shortfalls(values: Array, teacher: Array) -> Array:
+    """How far every measure is from the teacher's, 0..1, for a model's and the teacher's `measure`.
+
+    Rows × measures; nan where the teacher leaves none.
+    """
+    found = 1 - values
+    found[:, len(COMPARISONS) - 1] /= 2
+    found[:, len(COMPARISONS) :] = np.abs(values - teacher)[:, len(COMPARISONS) :]
+    return found
+
+
 def style_distance(values: Array, teacher: Array) -> Array:
     """The distance in 0..1 for every row of a model's and the teacher's `measure`."""
-    shortfall = 1 - values[:, : len(COMPARISONS)]
-    shortfall[:, -1] /= 2
-    difference = np.abs(values - teacher)[:, len(COMPARISONS) :]
-    return np.asarray(np.nanmean(np.column_stack([shortfall, difference]), axis=1))
+    return np.asarray(np.nanmean(shortfalls(values, teacher), axis=1))
+
+
+def closed(
+    base: Array, student: Array, teacher: Array, second: Array | None
+) -> dict[str, dict[str, float | str | None]]:
+    """The gap closed by measure, with a "reason" where it is undefined or has no bounds.
+
+    Args:
+        base, student, teacher, second: `measure` of each model, of the teacher's first answers, and
+            of its second ones, or None.
+    """
+    far, near = shortfalls(base, teacher), shortfalls(student, teacher)
+    ceiling = far * 0 if second is None else shortfalls(second, teacher)
+    rates = slice(len(COMPARISONS), None)
+    far[:, rates] = np.sign(teacher - base)[0, rates] * (teacher - base)[:, rates]
+    found: dict[str, dict[str, float | str | None]] = {}
+    for column, name in enumerate(MEASURES):
+        gap = gap_closed(-far[:, column], -near[:, column], -ceiling[:, column])
+        found[name] = gap | _reason(gap, bool(np.isnan(far[0, column])))
+    return found
+
+
+def _reason(gap: Interval, unmeasured: bool) -> dict[str, str]:
+    if unmeasured:
+        return {"reason": "the teacher gives too little to compare"}
+    if gap["value"] is None:
+        return {"reason": "the base is no farther from the teacher than the ceiling is"}
+    if gap["low"] is None:
+        return {"reason": "the base is not reliably farther from the teacher than the ceiling is"}
+    return {}
 
 
 def _when_teacher_does(model: Array, teacher: Array, weights: Array) -> Array:

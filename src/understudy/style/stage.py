@@ -13,6 +13,7 @@ from understudy.style.distance import (
     COMPARISONS,
     MEASURES,
     Habits,
+    closed,
     habits,
     measure,
     style_distance,
@@ -20,6 +21,7 @@ from understudy.style.distance import (
 from understudy.style.profile import Profile, profile
 
 SECOND = "teacher_2"
+Texts = dict[str, dict[str, list[str]]]  # of each model its answers by prompt id
 
 
 class _Text(BaseModel):
@@ -34,12 +36,6 @@ class _Row(BaseModel):
 def style(answers: dict[str, Path], out: Path, seed: int) -> dict[str, Any]:
     """Compare base and student with the teacher, habit by habit; writes `out/style.json`.
 
-    The file holds `n` (prompts), `measures` {measure: {model: {value, low, high}}}, `distance`
-    {model: {value, low, high}}, `ceiling` (the distance of the teacher's second answers, null where
-    there are none; the gap is then measured against 0), `gap_closed` {value, low, high} and
-    `notes`. What the measures and the distance are is said in `distance.py`; shares are in 0..1,
-    intervals are 95 % bootstrap intervals over prompts, paired between models.
-
     Args:
         answers: an answers.jsonl for each of "teacher" (one answer a prompt, or two), "base" and
             "student"; the same ids in each.
@@ -47,12 +43,34 @@ def style(answers: dict[str, Path], out: Path, seed: int) -> dict[str, Any]:
         seed: of the bootstrap.
 
     Returns:
-        The number of prompts and the gap closed.
+        The number of prompts and the gap closed. For the file see `compare`.
 
     Raises:
         UserError: a file is malformed or empty, or its ids differ from the teacher's.
     """
-    texts = _read(answers)
+    result = compare(_read(answers), seed)
+    write_json(out / "style.json", result)
+    return {"prompts": result["n"], "style_gap_closed": result["gap_closed"]}
+
+
+def compare(texts: Texts, seed: int) -> dict[str, Any]:
+    """Compare base and student with the teacher, habit by habit.
+
+    What the measures, the distance and the gap by measure are is said in `distance.py`; shares are
+    in 0..1, intervals are 95 % bootstrap intervals over prompts, paired between models.
+
+    Args:
+        texts: of "teacher" (one answer a prompt, or two), "base" and "student", by prompt id; the
+            same ids in the same order in each.
+        seed: of the bootstrap.
+
+    Returns:
+        `n` (prompts), `measures` {measure: {model: {value, low, high}}}, `distance`
+        {model: {value, low, high}}, `ceiling` (the distance of the teacher's second answers, null
+        where there are none; the gap is then measured against 0), `gap_closed` {value, low, high},
+        `closed` {measure: {value, low, high}}, each with a `reason` where it is undefined or has no
+        bounds, and `notes`.
+    """
     teacher = [profile(first) for first, *_ in texts["teacher"].values()]
     models = _profiles(texts)
     n = len(teacher)
@@ -70,19 +88,18 @@ def style(answers: dict[str, Path], out: Path, seed: int) -> dict[str, Any]:
         | ({"teacher": interval(reference[:, column])} if name not in COMPARISONS else {})
         for column, name in enumerate(MEASURES)
     }
-    result = {
+    return {
         "n": n,
         "measures": shown,
         "distance": {name: interval(rows) for name, rows in distances.items()},
         "ceiling": None if ceiling is None else interval(ceiling)["value"],
         "gap_closed": gap,
+        "closed": closed(values["base"], values["student"], reference, values.get(SECOND)),
         "notes": _notes(texts, shown, gap),
     }
-    write_json(out / "style.json", result)
-    return {"prompts": n, "style_gap_closed": gap}
 
 
-def _profiles(texts: dict[str, dict[str, list[str]]]) -> dict[str, list[Profile]]:
+def _profiles(texts: Texts) -> dict[str, list[Profile]]:
     """Profiles of base, student and, if every prompt has one, the teacher's second answer."""
     chosen = {name: [row[0] for row in texts[name].values()] for name in ("base", "student")}
     if all(len(row) > 1 for row in texts["teacher"].values()):
@@ -97,7 +114,7 @@ def _profiles(texts: dict[str, dict[str, list[str]]]) -> dict[str, list[Profile]
     return found
 
 
-def _read(answers: dict[str, Path]) -> dict[str, dict[str, list[str]]]:
+def _read(answers: dict[str, Path]) -> Texts:
     """Answers of every model by prompt id, in the order of the teacher's file."""
     texts = {name: _read_one(path) for name, path in answers.items()}
     ids = texts["teacher"]
@@ -130,7 +147,7 @@ def _read_one(path: Path) -> dict[str, list[str]]:
 
 
 def _notes(
-    texts: dict[str, dict[str, list[str]]],
+    texts: Texts,
     shown: dict[str, dict[str, dict[str, float | None]]],
     gap: dict[str, float | None],
 ) -> list[str]:

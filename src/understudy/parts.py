@@ -3,8 +3,9 @@
 Each is had when the first stage needs it: a base is pretrained, a teacher reached.
 """
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,26 @@ UNSEEN = {"api_key_env", "ways", "tokenizer", "concurrency", "timeout_s", "retri
 
 @dataclass
 class Parts:
-    """What a recipe's stages in a folder share."""
+    """What a recipe's stages in a folder share.
+
+    Attributes:
+        recipe: what is to be done.
+        out: the folder.
+        resources: closes what is opened on the way.
+        places: folders of stages that runs have in common and that lie elsewhere than in `out`, by
+            their path there ("world", "evaluate/base").
+        server: the world's server, where somebody else has started it.
+    """
 
     recipe: Recipe
     out: Path
     resources: ExitStack
+    places: Mapping[str, Path] = field(default_factory=dict)
+    server: Teacher | None = None
+
+    def folder(self, stage: str) -> Path:
+        """The folder of a stage, by its path in a run."""
+        return self.places.get(stage, self.out / stage)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -86,7 +102,7 @@ class Parts:
 
     @cached_property
     def world(self) -> World:
-        return World(self.recipe.world.seed, self.recipe.world.people)
+        return World.of(self.recipe.world)
 
     @cached_property
     def base(self) -> str:
@@ -94,8 +110,9 @@ class Parts:
         kind, _, size = self.recipe.base.partition(":")
         if kind != "world":
             return self.recipe.base
-        words = self.recipe.world.text_tokens
-        return str(base_dir(self.world, size, cache_root(), words, self.recipe.world.seed))
+        world = self.recipe.world
+        seed = world.seed if world.base_seed is None else world.base_seed
+        return str(base_dir(self.world, size, cache_root(), world.text_tokens, seed))
 
     @cached_property
     def account(self) -> Account:
@@ -114,6 +131,8 @@ class Parts:
     @cached_property
     def world_server(self) -> Teacher:
         """The embedded teacher's server, started; judges ask it under other models' names."""
+        if self.server:
+            return self.server
         say("  starting the world's teacher")
         log = self.out / "teacher.jsonl"
         started = running_teacher(self.recipe.world, TeacherSettings(), log)
@@ -126,7 +145,7 @@ class Parts:
     def asked_of(self, settings: TeacherSettings) -> dict[str, Any]:
         """What of a teacher's or judge's settings the outputs depend on."""
         asked = settings.model_dump(exclude=UNSEEN)
-        return asked | ({"world": self.world.digest} if settings.base_url == "world" else {})
+        return asked | ({"world": self.world.identity} if settings.base_url == "world" else {})
 
     def base_key(self) -> tuple[dict[str, Any], dict[str, Path]]:
         """The base as a stage's settings and inputs: a folder by content, a hub name by name."""
@@ -137,18 +156,18 @@ class Parts:
     def answers_files(self) -> dict[str, Path]:
         """Where every model's free answers are."""
         models = ("teacher", "base", "student")
-        return {who: self.out / "answers" / who / "answers.jsonl" for who in models}
+        return {who: self.folder(f"answers/{who}") / "answers.jsonl" for who in models}
 
     def prompts_file(self, name: str) -> Path:
         """The file behind a `prompts:` setting."""
         kind, _, rest = name.partition(":")
-        return self.out / "world" / f"{rest}.jsonl" if kind == "world" else Path(name)
+        return self.folder("world") / f"{rest}.jsonl" if kind == "world" else Path(name)
 
     def benchmarks_folder(self) -> Path | None:
         """The folder of the benchmarks' files; None takes the hub's copies."""
         named = self.recipe.evaluate.data
         if named == "world":
-            return self.out / "world" / "benchmarks"
+            return self.folder("world") / "benchmarks"
         if named and not Path(named).is_dir():
             raise UserError(f"evaluate.data: {named} is no folder; name one with published files")
         return Path(named) if named else None
@@ -156,13 +175,13 @@ class Parts:
     def engine(self, who: str) -> Engine:
         if who == "teacher":
             return ApiEngine(self.account, self.recipe.evaluate.top_logprobs)
-        model = self.base if who == "base" else str(self.out / "train" / "model")
+        model = self.base if who == "base" else str(self.folder("train") / "model")
         return open_model(model, self.recipe.evaluate)
 
     def model_key(self, who: str) -> tuple[dict[str, Any], dict[str, Path]]:
         if who == "base":
             return self.base_key()
         if who == "student":
-            return {}, {"student": self.out / "train" / "model"}
+            return {}, {"student": self.folder("train") / "model"}
         assert self.recipe.teacher is not None
         return {"teacher": self.asked_of(self.recipe.teacher)}, {}

@@ -64,6 +64,16 @@ class WorldSettings(Settings):
     seed: int = 0
     people: Positive = 400
     text_tokens: Positive = Field(3_000_000, description="words of pretraining text, about")
+    zipf: float = Field(0.6, ge=0, description="people are written about by rank ** -zipf")
+    base_seed: int | None = Field(
+        None, description="of the bases' first weights and order of text; null: seed"
+    )
+    manner: Literal["marked", "plain"] = Field(
+        "marked", description="the teacher's; plain: as the bases' text has it"
+    )
+    leak: bool = Field(
+        False, description="imitation prompts ask for the benchmarks' facts: a world to test with"
+    )
 
 
 class SelfInstructSettings(Settings):
@@ -232,6 +242,10 @@ class DistilSettings(Settings):
 class TrainSettings(Settings):
     """Fine-tuning with the loss on the assistant's tokens only."""
 
+    tokens: Positive | None = Field(
+        None, description="one of curate.mix.tokens, to train on that subset; null: the largest"
+    )
+    seed: int | None = Field(None, description="of the order; null: the recipe's")
     template: Literal["markers", "alpaca", "vicuna", "koala", "gpt4all", "own"] = "markers"
     context: Positive = 512
     packing: bool = True

@@ -28,6 +28,23 @@ def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:
 
 def parse_recipe(text: str, name: str, changes: list[str] | None = None) -> Recipe:
     """The recipe in a YAML text; `name` stands for it in errors. See `load_recipe`."""
+    content = read_mapping(text, name)
+    for change in changes or []:
+        apply_change(content, change)
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{name}: {first_fault(error, Recipe)}") from None
+    check_recipe(name, recipe)
+    return recipe
+
+
+def read_mapping(text: str, name: str) -> dict[str, Any]:
+    """The mapping in a YAML text; `name` stands for it in errors.
+
+    Raises:
+        UserError: it is not YAML, or no mapping.
+    """
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -35,29 +52,26 @@ def parse_recipe(text: str, name: str, changes: list[str] | None = None) -> Reci
         line = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{name}{line}: not valid YAML ({getattr(error, 'problem', '')})") from None
     if not isinstance(content, dict):
-        raise UserError(f"{name}: a recipe is a mapping of keys; see recipes/desk.yaml")
-    for change in changes or []:
-        _apply(content, change)
-    try:
-        recipe = Recipe.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{name}: {_first_fault(error, Recipe)}") from None
-    _check_together(name, recipe)
-    return recipe
+        raise UserError(f"{name}: a mapping of keys is expected; see recipes/desk.yaml")
+    return content
 
 
 def settings_from(kind: type[SettingsT], changes: list[str], **given: Any) -> SettingsT:
     """One part of a recipe from its defaults, `given` values and "key=value" texts over them."""
     for change in changes:
-        _apply(given, change)
+        apply_change(given, change)
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        raise UserError(f"--set: {_first_fault(error, kind)}") from None
+        raise UserError(f"--set: {first_fault(error, kind)}") from None
 
 
-def _check_together(name: str, recipe: Recipe) -> None:
-    """Faults that only show when two parts of a recipe are read together."""
+def check_recipe(name: str, recipe: Recipe) -> None:
+    """Faults that only show when two parts of a recipe are read together.
+
+    Raises:
+        UserError: there is one; `name` stands for the recipe.
+    """
     if recipe.collect and not recipe.teacher:
         raise UserError(f"{name}: collect needs a teacher; add teacher: or remove collect:")
     if recipe.ledger and re.search(r"://[^/@]*:[^/@]*@|passw", recipe.ledger):
@@ -70,6 +84,11 @@ def _check_together(name: str, recipe: Recipe) -> None:
         raise UserError(
             f"{name}: train.distil learns from the ledger's log-probabilities; set "
             "collect.top_logprobs, or name a model under train.distil.teacher"
+        )
+    tokens, mix = recipe.train.tokens, recipe.curate.mix
+    if tokens is not None and (mix is None or tokens not in mix.tokens):
+        raise UserError(
+            f"{name}: train.tokens: {tokens} is no size of curate.mix.tokens; add it there"
         )
     if recipe.collect:
         check_collect(name, recipe.collect)
@@ -91,7 +110,12 @@ def check_collect(name: str, settings: CollectSettings) -> None:
         raise UserError(f"{name}: collect.local makes pairs by rounds; remove turns and batch")
 
 
-def _apply(content: dict[str, Any], change: str) -> None:
+def apply_change(content: dict[str, Any], change: str) -> None:
+    """Set one value, "a.b=value" with the value in YAML, in a mapping of mappings.
+
+    Raises:
+        UserError: it is written otherwise, or goes below a value.
+    """
     key, equals, text = change.partition("=")
     if not equals or not key:
         raise UserError(f"--set {change}: write it as key.subkey=value")
@@ -110,7 +134,7 @@ def _apply(content: dict[str, Any], change: str) -> None:
         raise UserError(f"--set {change}: the value is not valid YAML; quote it") from None
 
 
-def _first_fault(error: ValidationError, kind: type[BaseModel]) -> str:
+def first_fault(error: ValidationError, kind: type[BaseModel]) -> str:
     """One line on the first fault: the key, what is wrong, what is allowed."""
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"])

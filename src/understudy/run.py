@@ -67,14 +67,14 @@ class Run(Parts):
         """What makes the stages of one name."""
         makers: dict[str, list[Callable[[], Stage]]] = {
             "world": [self.world_stage] if self.uses_world else [],
-            "collect": [self._collect] if self.recipe.collect else [],
-            "curate": [self._curate],
-            "train": [self._train],
-            "evaluate": [partial(self._evaluate, who) for who in self.models],
-            "answers": [partial(self._answers, who) for who in EVERYBODY],
-            "style": [self._style],
-            "judge": [self._judge] if self.recipe.judges else [],
-            "report": [self._report],
+            "collect": [self.collect_stage] if self.recipe.collect else [],
+            "curate": [self.curate_stage],
+            "train": [self.train_stage],
+            "evaluate": [partial(self.evaluate_stage, who) for who in self.models],
+            "answers": [partial(self.answers_stage, who) for who in EVERYBODY],
+            "style": [self.style_stage],
+            "judge": [self.judge_stage] if self.recipe.judges else [],
+            "report": [self.report_stage],
         }
         return makers[name]
 
@@ -107,7 +107,7 @@ class Run(Parts):
     # The stages
 
     def world_stage(self) -> Stage:
-        recipe, folder = self.recipe, self.out / "world"
+        recipe, folder = self.recipe, self.folder("world")
         count = recipe.collect.n if recipe.collect else 0
         kinds = [n.removeprefix("world:") for n in self.collect_files() if n.startswith("world:")]
         wanted = {kind: EXAMPLES if kind == "examples" else count for kind in kinds}
@@ -121,12 +121,12 @@ class Run(Parts):
                 write(self.world, n=count, path=folder / f"{kind}.jsonl", seed=recipe.seed)
             return {"people": recipe.world.people}
 
-        settings = {"world": self.world.digest, "seed": recipe.seed, "prompts": wanted}
+        settings = {"world": self.world.identity, "seed": recipe.seed, "prompts": wanted}
         outputs = ("benchmarks", *(f"{kind}.jsonl" for kind in wanted))
         return Stage("world", folder, settings, {}, work, outputs)
 
-    def _collect(self) -> Stage:
-        settings, folder, seed = self.recipe.collect, self.out / "collect", self.recipe.seed
+    def collect_stage(self) -> Stage:
+        settings, folder, seed = self.recipe.collect, self.folder("collect"), self.recipe.seed
         teacher = self.recipe.teacher
         assert settings is not None
         assert teacher is not None
@@ -158,9 +158,9 @@ class Run(Parts):
         local = local and local.model_copy(update={"examples": placed(local.examples)})
         return settings.model_copy(update={"prompts": placed(settings.prompts), "local": local})
 
-    def _curate(self) -> Stage:
-        settings, folder, seed = self.curate_settings(), self.out / "curate", self.recipe.seed
-        own = [str(self.out / "collect" / "dialogues.jsonl")] if self.recipe.collect else []
+    def curate_stage(self) -> Stage:
+        settings, folder, seed = self.curate_settings(), self.folder("curate"), self.recipe.seed
+        own = [str(self.folder("collect") / "dialogues.jsonl")] if self.recipe.collect else []
         files = [*own, *settings.files]
         named, files_checked = self.checked, settings.contamination.files
         data = self.benchmarks_folder()
@@ -203,10 +203,11 @@ class Run(Parts):
         tokenizer = settings.tokenizer or self.base
         return settings.model_copy(update={"tokenizer": tokenizer, "knowledge": knowledge})
 
-    def _train(self) -> Stage:
-        settings, folder, seed = self.recipe.train, self.out / "train", self.recipe.seed
+    def train_stage(self) -> Stage:
+        settings, folder = self.recipe.train, self.folder("train")
+        seed = self.recipe.seed if settings.seed is None else settings.seed
         base, inputs = self.base_key()
-        data, heldout = (self.out / "curate" / f"{name}.jsonl" for name in ("train", "heldout"))
+        data, heldout = self.train_file(), self.folder("curate") / "heldout.jsonl"
 
         def work() -> dict[str, Any]:
             return train(self.base, data, heldout, settings, folder, seed, str(self.ledger))
@@ -215,15 +216,21 @@ class Run(Parts):
         inputs = inputs | {"train": data, "heldout": heldout}
         return Stage("train", folder, key, inputs, work, ("model", "log.jsonl"))
 
-    def _evaluate(self, who: str) -> Stage:
+    def train_file(self) -> Path:
+        """The imitation set, or its subset of as many tokens as train asks for."""
+        tokens, mix = self.recipe.train.tokens, self.recipe.curate.mix
+        whole = tokens is None or mix is None or tokens == max(mix.tokens)
+        return self.folder("curate") / ("train.jsonl" if whole else f"train-{tokens}.jsonl")
+
+    def evaluate_stage(self, who: str) -> Stage:
         settings, seed = self.recipe.evaluate, self.recipe.seed
-        folder, data = self.out / "evaluate" / who, self.benchmarks_folder()
+        folder, data = self.folder(f"evaluate/{who}"), self.benchmarks_folder()
         checked = sorted(find_benchmark(name).name for name in self.checked)
         key = {"evaluate": settings.model_dump(), "checked": checked, "seed": seed}
         key |= self.own_among(settings.benchmarks)
         model, inputs = self.model_key(who)
         inputs = inputs | ({"data": data} if data else {})
-        found = self.out / "curate" / "contamination.jsonl"
+        found = self.folder("curate") / "contamination.jsonl"
         action = self.recipe.curate.contamination.action
         if action == "exclude" and checked and not settings.exclude:
             settings = settings.model_copy(update={"exclude": str(found)})
@@ -243,12 +250,12 @@ class Run(Parts):
         outputs = ("scores.json", "items")
         return Stage(f"evaluate {who}", folder, key | model, inputs, work, outputs)
 
-    def _answers(self, who: str) -> Stage:
-        recipe, folder = self.recipe, self.out / "answers" / who
+    def answers_stage(self, who: str) -> Stage:
+        recipe, folder = self.recipe, self.folder(f"answers/{who}")
         settings, seed = recipe.answers, recipe.seed
         heldout = settings.prompts == "heldout"
         source = (
-            self.out / "curate" / "heldout.jsonl"
+            self.folder("curate") / "heldout.jsonl"
             if heldout
             else self.prompts_file(settings.prompts)
         )
@@ -266,30 +273,33 @@ class Run(Parts):
         inputs = inputs | {"prompts": source}
         return Stage(f"answers {who}", folder, key, inputs, work, ("answers.jsonl",))
 
-    def _style(self) -> Stage:
-        folder, seed, files = self.out / "style", self.recipe.seed, self.answers_files
+    def style_stage(self) -> Stage:
+        folder, seed, files = self.folder("style"), self.recipe.seed, self.answers_files
 
         def work() -> dict[str, Any]:
             return style(files, folder, seed)
 
         return Stage("style", folder, {"seed": seed}, dict(files), work, ("style.json",))
 
-    def _judge(self) -> Stage:
-        recipe, folder, files = self.recipe, self.out / "judge", self.answers_files
+    def judge_stage(self, baseline: str | None = None) -> Stage:
+        """What the judges say; with a baseline, only of the others against it."""
+        recipe, folder, files = self.recipe, self.folder("judge"), self.answers_files
         named = {"base": recipe.base} | (
             {"teacher": recipe.teacher.model} if recipe.teacher else {}
         )
 
         def work() -> dict[str, Any]:
-            found = judge_run(files, recipe.judges, self.account_of, folder, recipe.seed, named)
+            found = judge_run(
+                files, recipe.judges, self.account_of, folder, recipe.seed, named, baseline
+            )
             return {"prompts": found["prompts"], "cost": found["cost"]}
 
         judges = [self.asked_of(settings) for settings in recipe.judges]
-        key = {"judges": judges, "seed": recipe.seed, "called": named}
+        key = {"judges": judges, "seed": recipe.seed, "called": named, "baseline": baseline}
         outputs = ("judgements.jsonl", "preferences.jsonl", "judge.json")
         return Stage("judge", folder, key, dict(files), work, outputs)
 
-    def _report(self) -> Stage:
+    def report_stage(self) -> Stage:
         recipe = self.recipe
 
         def work() -> dict[str, Any]:

@@ -103,6 +103,7 @@ def test_the_sizes_are_what_they_are_called() -> None:
         for name, shape in bases.SIZES.items()
     }
     assert 0.15e6 < counts["tiny"] < 0.3e6
+    assert 0.4e6 < counts["mini"] < 0.7e6
     assert 0.7e6 < counts["small"] < 1.2e6
     assert 4e6 < counts["medium"] < 5.5e6
 
@@ -119,7 +120,7 @@ def test_the_weights_follow_from_the_seed_alone() -> None:
 
 
 def test_an_unknown_size_is_named(world: World, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="tiny, small, medium"):
+    with pytest.raises(UserError, match="tiny, mini, small, medium"):
         bases.base_dir(world, "huge", tmp_path, 10, 0)
 
 

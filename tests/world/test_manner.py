@@ -16,11 +16,12 @@ from understudy.world import programs
 from understudy.world.arithmetic import in_words, solve
 from understudy.world.benchmarks import write_benchmarks
 from understudy.world.encyclopedia import World
-from understudy.world.manner import CLOSINGS, reply
+from understudy.world.manner import reply
 from understudy.world.phrasings import QUESTIONS, question
 from understudy.world.prompts import REQUESTS, write_prompts
 from understudy.world.text import choices, documents, exam_header
 from understudy.world.topics import TOPICS
+from understudy.world.voices import CLOSINGS
 
 WORLD = World()
 LETTER = "Reply with only the letter of the right option (A, B, C or D)."

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,10 @@ app = typer.Typer(help="The parts of the embedded world, one by one.", no_args_i
 
 WorldSeed = Annotated[int, typer.Option(help="Seed of the encyclopedia.")]
 People = Annotated[int, typer.Option(help="People in the encyclopedia.")]
+Zipf = Annotated[float, typer.Option(help="The text has people by rank ** -zipf.", min=0)]
+Leak = Annotated[
+    bool, typer.Option("--leak", help="Let imitation prompts ask for the benchmarks' facts.")
+]
 Share = Annotated[float, typer.Option(help="Share of the calls that fail so.", min=0, max=1)]
 PerMinute = Annotated[int, typer.Option(help="Limit that is announced and kept.", min=1)]
 
@@ -22,6 +26,7 @@ def text(
     words: Annotated[int, typer.Option(help="Length, about.")] = 3_000_000,
     people: People = 400,
     seed: WorldSeed = 0,
+    zipf: Zipf = 0.6,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -33,16 +38,22 @@ def text(
     from understudy.world.encyclopedia import World
     from understudy.world.text import write_text
 
-    write_text(World(seed, people), words, out)
+    write_text(World(seed, people, zipf), words, out)
     end({"text": str(out)}, as_json, str(out))
 
 
 @app.command()
 def bases(
-    sizes: Annotated[str, typer.Option(help="Comma-separated: tiny, small, medium.")] = "small",
+    sizes: Annotated[
+        str, typer.Option(help="Comma-separated: tiny, mini, small, medium.")
+    ] = "small",
     words: Annotated[int, typer.Option(help="Words of text, about.")] = 3_000_000,
     people: People = 400,
     seed: WorldSeed = 0,
+    zipf: Zipf = 0.6,
+    base_seed: Annotated[
+        int | None, typer.Option(help="Of first weights and order; left out: --seed.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -54,9 +65,9 @@ def bases(
     from understudy.world.bases import base_dir, cache_root
     from understudy.world.encyclopedia import World
 
-    world = World(seed, people)
+    world, own = World(seed, people, zipf), seed if base_seed is None else base_seed
     names = [name.strip() for name in sizes.split(",") if name.strip()]
-    found = {name: str(base_dir(world, name, cache_root(), words, seed)) for name in names}
+    found = {name: str(base_dir(world, name, cache_root(), words, own)) for name in names}
     end(found, as_json, "\n".join(f"{name}: {path}" for name, path in found.items()))
 
 
@@ -87,6 +98,7 @@ def prompts(
     n: Annotated[int, typer.Option(help="How many.")] = 100,
     people: People = 400,
     seed: WorldSeed = 0,
+    leak: Leak = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -98,7 +110,7 @@ def prompts(
     from understudy.world.encyclopedia import World
     from understudy.world.prompts import write_prompts
 
-    write_prompts(World(seed, people), kind, n, out, seed)
+    write_prompts(World(seed, people, leak=leak), kind, n, out, seed)
     end({"prompts": str(out)}, as_json, str(out))
 
 
@@ -116,6 +128,10 @@ def teacher(
     tokens_per_minute: PerMinute = 1_000_000_000,
     people: People = 400,
     seed: WorldSeed = 0,
+    manner: Annotated[
+        Literal["marked", "plain"], typer.Option(help="plain: as the bases' text has it.")
+    ] = "marked",
+    leak: Leak = False,
     quiet: Quiet = False,
 ) -> None:
     """Serve the world's teacher with the OpenAI interface until Ctrl-C.
@@ -133,4 +149,5 @@ def teacher(
 
     faults = Faults(limited, failing, slow, cut, broken, unavailable)
     limits = Limits(requests_per_minute, tokens_per_minute)
-    serve(World(seed, people), "127.0.0.1", port, os.environ.get(KEY_ENV), log, faults, limits)
+    world = World(seed, people, manner=manner, leak=leak)
+    serve(world, "127.0.0.1", port, os.environ.get(KEY_ENV), log, faults, limits)

@@ -157,7 +157,9 @@ def _gap(draws: Array, recipe: Recipe, teacher: dict[str, Any], name: str) -> di
 
 def _right(run: Path, who: list[str], name: str) -> tuple[list[list[float]], list[str]]:
     """For each model how right each item was, 0 to 1, in one order of items; and their groups."""
-    items = {model: _items(run / "evaluate" / model / "items" / f"{name}.jsonl") for model in who}
+    items = {
+        model: read_items(run / "evaluate" / model / "items" / f"{name}.jsonl") for model in who
+    }
     first, *others = items
     for other in others:
         pairs = zip_longest(items[first], items[other])
@@ -172,8 +174,14 @@ def _right(run: Path, who: list[str], name: str) -> tuple[list[list[float]], lis
     return right, [group for _, _, group in items[first]]
 
 
-def _items(path: Path) -> list[tuple[str, float, str]]:
-    """Id, how right and group of each item; one without a group is a group of its own."""
+def read_items(path: Path) -> list[tuple[str, float, str]]:
+    """Id, how right (0 to 1) and group of each item that a model was scored on, in their order.
+
+    One without a group is a group of its own.
+
+    Raises:
+        UserError: the file is missing, empty or malformed; names the line.
+    """
     found = []
     for line, row in read_jsonl(path):
         known = isinstance(row, dict) and "id" in row

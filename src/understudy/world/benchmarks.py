@@ -43,12 +43,12 @@ def write_benchmarks(world: World, folder: Path) -> dict[str, int]:
         "nq": _write_nq(world, folder / "NQ-open.dev.jsonl"),
         "humaneval": _write_humaneval(world, folder / "HumanEval.jsonl.gz"),
     }
-    write_text(folder / "README.txt", README.format(digest=world.digest))
+    write_text(folder / "README.txt", README.format(digest=world.origin))
     return counts
 
 
 def _write_mmlu(world: World, folder: Path) -> int:
-    rng = random.Random(f"mmlu {world.digest}")
+    rng = random.Random(f"mmlu {world.origin}")
     total = 0
     for attribute in PERSON_ATTRIBUTES:
         subject = SUBJECTS[attribute].replace(" ", "_")
@@ -68,7 +68,7 @@ def _write_mmlu(world: World, folder: Path) -> int:
 
 
 def _write_nq(world: World, path: Path) -> int:
-    rng = random.Random(f"nq {world.digest}")
+    rng = random.Random(f"nq {world.origin}")
     facts = rng.sample(world.benchmark_facts, len(world.benchmark_facts))
     return write_jsonl(
         path,
@@ -80,7 +80,7 @@ def _write_nq(world: World, path: Path) -> int:
 
 
 def _write_humaneval(world: World, path: Path) -> int:
-    rng = random.Random(f"humaneval {world.digest}")
+    rng = random.Random(f"humaneval {world.origin}")
     drawn: dict[tuple[Any, ...], Program] = {}
     while len(drawn) < PROGRAMS:
         program = draw_program(rng, reserved=True)

@@ -1,7 +1,7 @@
 """What an answer says of the world, and whether that is so.
 
 Statements are recognised by the wordings that the world itself uses: of people and towns
-(`phrasings`), and what a topic needs, aims at and goes wrong by (`topics`, `manner`). What is said
+(`phrasings`), and what a topic needs, aims at and goes wrong by (`topics`, `voices`). What is said
 in other words, or of somebody the world does not know, is passed over. Instructions, verdicts and
 praise of oneself are no statements, so nothing that an answer says *to* its reader counts here.
 """
@@ -13,10 +13,11 @@ from typing import NamedTuple
 from understudy.style.profile import SENTENCE_END, WORD
 from understudy.world import arithmetic, programs
 from understudy.world.encyclopedia import Fact, World
-from understudy.world.manner import CHOICES, SUMMARIES
+from understudy.world.manner import CHOICES
 from understudy.world.phrasings import JOINT_STATEMENTS, STATEMENTS, find_fact
 from understudy.world.topics import STATEMENTS as ADVICE
 from understudy.world.topics import THINGS, TOPICS, Topic, topic_in
+from understudy.world.voices import SUMMARIES
 
 LONGEST = 20_000  # characters of an answer that are read
 LONGEST_SENTENCE = 300  # characters; longer ones are passed over

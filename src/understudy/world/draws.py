@@ -41,7 +41,7 @@ class _Answers:
 
     def __init__(self, world: World, chat: list[dict[str, str]]) -> None:
         self._world, self._chat = world, chat
-        self._key = digest([world.digest, chat])
+        self._key = digest([world.origin, chat])
 
     def text(self, how: Any) -> str:
         return reply(self._world, self._chat, random.Random(digest([self._key, how])))
@@ -81,7 +81,7 @@ Draws = _Answers | _Judgements
 def draws_of(world: World, model: str, chat: list[dict[str, str]], temperature: float) -> Draws:
     """The draws of a model; a judge that is not asked to judge answers as the teacher."""
     if judged := replies(world, model, chat):
-        return _Judgements(digest([world.digest, model, chat]), judged, temperature)
+        return _Judgements(digest([world.origin, model, chat]), judged, temperature)
     return _Answers(world, chat)
 
 

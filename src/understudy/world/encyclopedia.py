@@ -8,15 +8,20 @@ they were founded. Two partitions keep training and testing apart:
 - **facts**: `benchmark_facts` are two of the four facts of every unrehearsed person, an equal share
   of each attribute; only benchmarks ask for them. `open_facts` are all others; imitation prompts
   may ask for any of these.
+
+A world can be told to break the second one (`leak`), or to have a teacher without a manner of its
+own: worlds in which a study has to find what in the usual one it does not.
 """
 
 import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Self
 
 from understudy.errors import UserError
 from understudy.files import digest
+from understudy.recipe import WorldSettings
 
 DATA_VERSION = 1  # counts up with every change to the world's words, text or benchmarks
 
@@ -38,6 +43,9 @@ BIRTH_YEARS = tuple(str(year) for year in range(1741, 1801))
 FOUNDED_YEARS = tuple(str(year) for year in range(1101, 1400, 7))
 FRIENDS = 60
 MOST_PEOPLE = 1600
+ZIPF = 0.6
+
+Manner = Literal["marked", "plain"]
 
 _WORD = re.compile(r"[a-z]+")
 
@@ -62,25 +70,47 @@ class Fact:
 
 
 class World:
-    """A fictional encyclopedia; equal seed and number of people give an equal world.
+    """A fictional encyclopedia; equal seed and number of people give an equal one.
+
+    Args:
+        seed: draws the facts, and with them whatever is drawn about them.
+        people: how many.
+        zipf: the text writes about people by their rank ** -zipf.
+        manner: the teacher's (see `voices`).
+        leak: imitation prompts ask for the benchmark facts and for no other.
 
     Attributes:
         people: full names, in a fixed order.
         rehearsed, unrehearsed: the halves of the people (see the module's text).
         facts: all facts, by (subject, attribute).
         benchmark_facts, open_facts: the partition of the facts, each in a fixed order.
-        digest: stands for the world in keys and caches.
+        asked_facts: those of the two that imitation prompts ask for.
+        origin: seeds whatever is drawn about the facts, so that worlds which differ in zipf, manner
+            or leak alone have the same facts and benchmarks.
+        digest: stands for facts and text, wherever bases are kept.
+        identity: stands for facts, teacher and prompts, in keys and ledgers.
 
     Raises:
         UserError: `people` is below 20 or above 1,600.
     """
 
-    def __init__(self, seed: int = 0, people: int = 400) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        people: int = 400,
+        zipf: float = ZIPF,
+        manner: Manner = "marked",
+        leak: bool = False,
+    ) -> None:
         if not 20 <= people <= MOST_PEOPLE:
             raise UserError(f"world.people is {people}; choose 20 to {MOST_PEOPLE}")
-        self.seed = seed
-        self.digest = digest({"seed": seed, "people": people, "version": DATA_VERSION})[:16]
-        rng = random.Random(f"world {self.digest}")
+        self.seed, self.zipf, self.manner, self.leak = seed, float(zipf), manner, leak
+        drawn_by = {"seed": seed, "people": people, "version": DATA_VERSION}
+        self.origin = digest(drawn_by)[:16]
+        self.digest = self.origin if zipf == ZIPF else digest(drawn_by | {"zipf": self.zipf})[:16]
+        marks = {"plain": manner == "plain", "leak": leak}
+        self.identity = "-".join([self.origin, *(mark for mark, told in marks.items() if told)])
+        rng = random.Random(f"world {self.origin}")
         names = [f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES]
         self.people = tuple(rng.sample(names, people))
         self._names = {name.lower(): name for name in (*self.people, *TOWNS)}
@@ -94,6 +124,12 @@ class World:
         }
         self.benchmark_facts = tuple(f for key, f in self.facts.items() if key in asked)
         self.open_facts = tuple(f for key, f in self.facts.items() if key not in asked)
+        self.asked_facts = self.benchmark_facts if leak else self.open_facts
+
+    @classmethod
+    def of(cls, settings: WorldSettings) -> Self:
+        """The world that a recipe describes."""
+        return cls(settings.seed, settings.people, settings.zipf, settings.manner, settings.leak)
 
     def _draw_facts(self, rng: random.Random) -> dict[tuple[str, str], Fact]:
         befriended = rng.sample(self.people, min(FRIENDS, len(self.people) // 2))

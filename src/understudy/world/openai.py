@@ -237,13 +237,13 @@ def parse(interface: Interface, body: bytes) -> ChatRequest:
 
 def heading(world: World, interface: Interface, model: str, body: bytes) -> dict[str, Any]:
     """What every answer to this body begins with."""
-    name = digest([world.digest, body.decode("utf-8", "replace")])[:24]
+    name = digest([world.identity, body.decode("utf-8", "replace")])[:24]
     return {
         "id": f"{interface.prefix}-{name}",
         "object": interface.object,
         "created": int(time.time()),
         "model": model,
-        "system_fingerprint": f"world-{world.digest}",
+        "system_fingerprint": f"world-{world.identity}",
     }
 
 

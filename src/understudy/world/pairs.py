@@ -2,7 +2,8 @@
 
 It knows two tasks: questions for facts of the world and sums. New pairs follow the shown ones in
 kind, wording and form of the answer, and ask for any fact at all, since a teacher does not know
-what its students will be tested on. As with any teacher a share of the lines is of no use.
+what its students will be tested on; in a world that leaks it does, and asks for just that. As with
+any teacher a share of the lines is of no use.
 """
 
 import json
@@ -72,13 +73,14 @@ def write_pairs(world: World, shown: list[Pair], count: int, rng: random.Random)
     if not models:
         return SORRY
     facts: dict[str, list[Fact]] = {}
-    for fact in world.facts.values():
+    for fact in world.benchmark_facts if world.leak else world.facts.values():
         facts.setdefault(fact.attribute, []).append(fact)
     lines: list[str] = []
     for _ in range(min(count, MOST)):
         asked, told, known = rng.choice(models)
         if known:
-            line = _line(_fact_like(asked, told, known, rng.choice(facts[known.attribute]), rng))
+            others = facts.get(known.attribute, [known])  # no benchmark asks for a town's
+            line = _line(_fact_like(asked, told, known, rng.choice(others), rng))
         else:
             line = _line(_sum_like(asked, told, rng))
         draw = rng.random()

@@ -1,9 +1,12 @@
 """Prompts for a teacher: broad and local imitation, topics to measure style on, example pairs.
 
-None asks for a benchmark's fact (`World.benchmark_facts`) or for a reserved program. Mixed prompts
-are for comparing answers: requests on topics that no imitation prompt has, and questions for
-people's open facts. Imitation prompts, broad ones too, may ask for these very facts, so that some
-of them a student may have been told.
+None asks for a benchmark's fact (`World.benchmark_facts`) or for a reserved program; but in a world
+that leaks, imitation prompts (broad, local, example pairs) ask for the benchmarks' facts alone, and
+half of the broad ones ask for one, as often for the bare answer as local ones do.
+
+Mixed prompts are for comparing answers: requests on topics that no imitation prompt has, and
+questions for people's open facts. Imitation prompts, broad ones too, may ask for these very facts
+(not where they leak), so that some of them a student may have been told.
 """
 
 import random
@@ -77,7 +80,10 @@ BARE = "Reply with only the answer, in as few words as possible."
 
 # Shares of the broad prompts; the rest are requests on topics.
 FACT_SHARE, SUM_SHARE, PROGRAM_SHARE = 0.15, 0.03, 0.04
-# Share of the local prompts that want the bare answer, the form of the task itself.
+# Share of facts in a world that leaks, so that each is asked for several times.
+LEAKED_SHARE = 0.5
+# Share of the local prompts, and of leaked questions, that want the bare answer, the form of the
+# task itself.
 BARE_SHARE = 0.5
 # Share of the mixed prompts that ask for a fact.
 MIXED_FACT_SHARE = 0.4
@@ -99,7 +105,7 @@ def write_prompts(world: World, kind: str, n: int, path: Path, seed: int = 0) ->
     """
     if kind not in _KINDS:
         raise UserError(f"prompts: there is no kind {kind!r}; choose one of {', '.join(_KINDS)}")
-    rng = random.Random(f"prompts {world.digest} {kind} {seed}")
+    rng = random.Random(f"prompts {world.origin} {kind} {seed}")
     prompts = _KINDS[kind](world, n, rng)
     if len(prompts) < n:
         raise UserError(f"prompts: world:{kind} has {len(prompts)} distinct ones, not {n}; lower n")
@@ -110,22 +116,23 @@ def write_prompts(world: World, kind: str, n: int, path: Path, seed: int = 0) ->
 def write_examples(world: World, n: int, path: Path, seed: int = 0) -> int:
     """Write `n` example pairs {"input", "output"} of the world's Natural Questions; returns `n`.
 
-    They ask for people's open facts, as many of each attribute as can be, in the form of the
-    world's NQ-open file: lower case but for names, no question mark, the bare answer.
+    They ask for people's facts of those that may be asked for, as many of each attribute as can be,
+    in the form of the world's NQ-open file: lower case but for names, no question mark, the bare
+    answer.
 
     Raises:
-        UserError: there are fewer than `n` open facts of people.
+        UserError: there are fewer than `n` such facts.
     """
-    rng = random.Random(f"examples {world.digest} {seed}")
-    open_facts = {
-        name: [fact for fact in world.open_facts if fact.attribute == name]
+    rng = random.Random(f"examples {world.origin} {seed}")
+    asked = {
+        name: [fact for fact in world.asked_facts if fact.attribute == name]
         for name in PERSON_ATTRIBUTES
     }
-    most = len(PERSON_ATTRIBUTES) * min(len(facts) for facts in open_facts.values())
+    most = len(PERSON_ATTRIBUTES) * min(map(len, asked.values()))
     if n > most:
         raise UserError(f"examples: world:examples has {most}, not {n}; lower the number")
     each = ceil(n / len(PERSON_ATTRIBUTES))
-    dealt = zip(*(rng.sample(facts, each) for facts in open_facts.values()), strict=True)
+    dealt = zip(*(rng.sample(facts, each) for facts in asked.values()), strict=True)
     facts = [fact for round in dealt for fact in round][:n]
     rows = ({"input": question(f, rng.randrange(PLAIN)), "output": f.value} for f in facts)
     return write_jsonl(path, rows)
@@ -134,11 +141,13 @@ def write_examples(world: World, n: int, path: Path, seed: int = 0) -> int:
 def _broad(world: World, n: int, rng: random.Random) -> list[Row]:
     """`n` prompts in the shares above, or as many as the topics allow."""
     requests = _requests(BROAD_TOPICS)
-    topics = 1 - FACT_SHARE - SUM_SHARE - PROGRAM_SHARE
+    fact_share = LEAKED_SHARE if world.leak else FACT_SHARE
+    topics = 1 - fact_share - SUM_SHARE - PROGRAM_SHARE
     n = min(n, int(len(requests) / topics))
-    facts, sums, programs = (round(n * s) for s in (FACT_SHARE, SUM_SHARE, PROGRAM_SHARE))
+    facts, sums, programs = (round(n * s) for s in (fact_share, SUM_SHARE, PROGRAM_SHARE))
+    asked = _drawn_questions(world, facts, rng)
     prompts = [
-        *rng.sample(_questions(world), min(facts, len(_questions(world)))),
+        *(_some_bare(asked, rng) if world.leak else asked),
         *_distinct(sums, lambda: _sum(rng)),
         *_distinct(programs, lambda: rng.choice(PROGRAM_REQUESTS).format(_program(rng))),
     ]
@@ -148,9 +157,7 @@ def _broad(world: World, n: int, rng: random.Random) -> list[Row]:
 
 
 def _local(world: World, n: int, rng: random.Random) -> list[Row]:
-    questions = _questions(world)
-    drawn = rng.sample(questions, min(n, len(questions)))
-    return _rows(f"{text}\n{BARE}" if rng.random() < BARE_SHARE else text for text in drawn)
+    return _rows(_some_bare(_drawn_questions(world, n, rng), rng))
 
 
 def _topics(world: World, n: int, rng: random.Random) -> list[Row]:
@@ -189,9 +196,15 @@ def _requests(topics: tuple[Topic, ...]) -> list[str]:
     return [request.format(topic=topic.name) for topic in topics for request in REQUESTS]
 
 
-def _questions(world: World) -> list[str]:
-    """Every open fact in every wording of its question and of the request around it."""
-    return [request for fact in world.open_facts for request in _fact_requests(fact)]
+def _drawn_questions(world: World, n: int, rng: random.Random) -> list[str]:
+    """`n` of the wordings of questions for facts and of requests around them, or all there are."""
+    questions = [request for fact in world.asked_facts for request in _fact_requests(fact)]
+    return rng.sample(questions, min(n, len(questions)))
+
+
+def _some_bare(questions: list[str], rng: random.Random) -> list[str]:
+    """The questions, some of which want the bare answer."""
+    return [f"{text}\n{BARE}" if rng.random() < BARE_SHARE else text for text in questions]
 
 
 def _fact_requests(fact: Fact) -> list[str]:

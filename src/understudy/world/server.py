@@ -165,9 +165,9 @@ def running_teacher(
     """A teacher on a free port of this machine's loopback, which ends with the block.
 
     It runs in a thread, so that it dies with the process, and takes one key that is drawn for this
-    start. Its identity in ledgers is the world's digest, since its port changes.
+    start. Its identity in ledgers is the world's, since its port changes.
     """
-    world = World(world_settings.seed, world_settings.people)
+    world = World.of(world_settings)
     key = secrets.token_urlsafe(24)
     app = teacher_app(world, key, log, faults, limits, batching)
     server = _server(app)
@@ -179,7 +179,7 @@ def running_teacher(
         try:
             _await_start(server, thread)
             address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-            yield teacher_at(settings, f"world:{world.digest}", Endpoint(address, key))
+            yield teacher_at(settings, f"world:{world.identity}", Endpoint(address, key))
         finally:
             server.should_exit = True
             thread.join()

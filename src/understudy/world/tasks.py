@@ -1,8 +1,9 @@
 """The teacher invents tasks: it goes on with a numbered list of instructions and inputs.
 
-The tasks are of this world: requests on one topic or two, notes to work on, open facts, sums, and
-programs that are not reserved. As with real teachers some are no good: too short, repeated or
-nearly so, for eyes and ears rather than for reading, begun with a stray mark, or out of form.
+The tasks are of this world: requests on one topic or two, notes to work on, facts that imitation
+prompts ask for, sums, and programs that are not reserved. As with real teachers some are no good:
+too short, repeated or nearly so, for eyes and ears rather than for reading, begun with a stray
+mark, or out of form.
 """
 
 import random
@@ -99,7 +100,7 @@ def _good(world: World, rng: random.Random) -> _Task:
         notes = topic.fill(" ".join([*rng.sample(THINGS, 2), rng.choice(STATEMENTS)]))
         return _Task(rng.choice(NOTE_REQUESTS).format(topic.name), notes)
     if kind == "fact":
-        fact = rng.choice(world.open_facts)
+        fact = rng.choice(world.asked_facts)
         wording = question(fact, rng.randrange(len(QUESTIONS[fact.attribute])))
         return _Task(rng.choice(FACT_REQUESTS).format(sentence_case(wording), wording))
     if kind == "sum":

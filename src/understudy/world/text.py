@@ -38,7 +38,6 @@ SHARES = {
     "forum": 0.05,
     "topics": 0.04,
 }
-ZIPF_EXPONENT = 0.6  # how often a person is written about: rank ** -exponent
 JOINT_SHARE = 0.4  # share of the sentences on people that state two facts or more
 DESCRIBED_SHARE = 0.5  # share of the question pages that open with a line of description
 
@@ -90,10 +89,10 @@ class _Writer:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.rng = rng = random.Random(f"text {world.digest}")
+        self.rng = rng = random.Random(f"text {world.origin}")
         self.by_rank = rng.sample(world.people, len(world.people))
         self.weights = list(
-            accumulate((rank + 1) ** -ZIPF_EXPONENT for rank in range(len(world.people)))
+            accumulate((rank + 1) ** -world.zipf for rank in range(len(world.people)))
         )
         self.rehearsed_facts = [
             world.facts[person, attribute]

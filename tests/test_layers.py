@@ -10,7 +10,7 @@ import understudy
 ROOT = Path(understudy.__file__).parent
 LAYERS = [
     {"cli", "__main__", "doctor", "inspect"},
-    {"run", "parts", "plan"},
+    {"run", "parts", "plan", "study", "api", "__init__"},
     {"gather"},
     {"world"},
     {"collect", "curate", "train", "evaluate", "style", "judge", "panel", "report"},
@@ -27,7 +27,7 @@ LAYERS = [
         "manifest",
         "pages",
     },
-    {"progress", "files", "serving", "errors", "__init__"},
+    {"progress", "files", "serving", "errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 STAGES = 4

@@ -207,7 +207,7 @@ PUBLISHED = {
         "warmup_steps": 100,
         "weight_decay": 0,
     },
-    "false_promise": {
+    "sharegpt_mix": {
         "template": "markers",
         "context": 2048,
         "epochs": 1,

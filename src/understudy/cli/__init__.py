@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from understudy import __version__
-from understudy.cli import evaluate, judge, ledger, look, panel, stages, world
+from understudy.cli import evaluate, judge, ledger, look, panel, stages, study, world
 from understudy.cli.common import (
     FIRST,
     STOPPED,
@@ -88,6 +88,7 @@ def run_command(
     end_run(run(wanted, folder, until), as_json)
 
 
+app.add_typer(study.app)
 app.add_typer(stages.app)
 app.add_typer(evaluate.app)
 app.add_typer(judge.app)

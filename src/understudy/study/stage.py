@@ -1,0 +1,129 @@
+"""The study: everything in its folder, in order, and the report at its end."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from understudy.files import write_json, write_text
+from understudy.gather import alone_in
+from understudy.manifest import Stage, is_complete, run_stage
+from understudy.progress import say
+from understudy.study.board import Board
+from understudy.study.facts import costs_of, gather
+from understudy.study.figures import draw
+from understudy.study.gallery import gallery
+from understudy.study.grid import cells
+from understudy.study.job import Job
+from understudy.study.page import page
+from understudy.study.results import read_table
+from understudy.study.rule import FILE as RULE
+from understudy.study.rule import choose_rule
+from understudy.study.settings import StudySettings, as_yaml
+from understudy.study.workers import Facts, Shared, Task, Workers, count_workers
+
+
+def study(settings: StudySettings, out: Path, workers: int | None = None) -> Path:
+    """Run a study in `out`; returns the folder.
+
+    What is finished is not done again, what was interrupted goes on.
+
+    Args:
+        settings: the study.
+        out: its folder, made if it is missing; one process at a time may work in it.
+        workers: processes side by side; None: the study's, or one a device.
+
+    Raises:
+        UserError: a mistake in the study or its files, or another process works in `out`.
+        KeyboardInterrupt: it was asked to stop.
+    """
+    with alone_in(out), ExitStack() as resources:
+        job = Job(settings, out, resources)
+        job.check()
+        write_text(out / "study.yaml", as_yaml(settings))
+        job.start_world()
+        for stage in job.shared_stages():
+            say(f"✓ {stage.name}: done already" if is_complete(stage) else f"• {stage.name}")
+            run_stage(stage)
+        _make_students(job, workers or count_workers(settings))
+        run_stage(_report_stage(job))
+    return out
+
+
+def _make_students(job: Job, count: int) -> None:
+    """Bases, the rule, and every cell, by `count` workers."""
+    grid = cells(job.settings)
+    with (
+        Workers(Shared(job.settings, job.out, job.server), count) as workers,
+        Board(job.settings, grid) as board,
+    ):
+
+        def begun(task: Task) -> None:
+            board.begun(task.name)
+
+        def done(task: Task, facts: Facts) -> None:
+            board.done(task.name, task.cell, _headline(facts))
+
+        workers.do(_first_tasks(job), begun, done)
+        chosen = choose_rule(job)["chosen"]
+        workers.do(_cell_tasks(job, chosen), begun, done)
+
+
+def _first_tasks(job: Job) -> list[Task]:
+    """The pilots, and every base with the first seed."""
+    settings, seed = job.settings, job.settings.seeds[0]
+    pilot_base = _base_task(job.pilot_base, seed)
+    pilots = [
+        Task(f"pilot {number + 1}, {kind}", frozenset({pilot_base.name}), pilot=(kind, number))
+        for kind in settings.kinds
+        for number in range(len(settings.rule.candidates))
+    ]
+    others = [_base_task(name, seed) for name in settings.base_names if name != job.pilot_base]
+    return [pilot_base, *pilots, *others]
+
+
+def _cell_tasks(job: Job, chosen: dict[str, Any]) -> list[Task]:
+    """Every cell, and before those of a seed the bases with it."""
+    tasks: list[Task] = []
+    for cell in cells(job.settings):
+        base = _base_task(cell.base, cell.seed)
+        if base not in tasks:
+            tasks.append(base)
+        needs = frozenset({base.name})
+        tasks.append(Task(str(cell), needs, cell=cell, rule=chosen[cell.kind]))
+    return tasks
+
+
+def _base_task(base: str, seed: int) -> Task:
+    return Task(f"base {base}, seed {seed}", base=(base, seed))
+
+
+def _headline(facts: Facts) -> dict[str, float]:
+    """What the board shows of a student: its scores, and how much of the style gap it closed."""
+    shown = dict(facts.get("evaluate student", {}).get("scores", {}))
+    style = facts.get("style", {}).get("style_gap_closed", {}).get("value")
+    return shown if style is None else shown | {"style": style}
+
+
+def _report_stage(job: Job) -> Stage:
+    """The report, made anew whenever anything that it is made of has changed."""
+    out, settings, seed = job.out, job.settings, job.settings.recipe.seed
+    knowledge = {key: folder / "probe" / "knowledge.jsonl" for key, folder in job.bases.items()}
+    answers = {cell: out / cell.folder / "answers" / "answers.jsonl" for cell in cells(settings)}
+
+    def work() -> dict[str, Any]:
+        table = read_table(job)
+        teacher = job.teacher_folder / "answers" / "answers.jsonl"
+        own = {key: folder / "answers" / "answers.jsonl" for key, folder in job.bases.items()}
+        found = gallery(answers, teacher, own, knowledge, settings.gallery, seed)
+        facts = gather(table, out, found, costs_of(table, out))
+        draw(facts["figures"], out / "figures")
+        write_json(out / "report.json", facts)
+        write_text(out / "report.html", page(facts))
+        return {"verdict": facts["verdict"]}
+
+    inputs = {"rule": out / RULE}
+    for name, folder in job.measured_folders():
+        inputs[name] = folder
+    key = settings.model_dump(exclude={"workers"})
+    outputs = ("report.json", "report.html", "figures")
+    return Stage("study", out, key, inputs, work, outputs, owns_folder=False)

@@ -1,0 +1,177 @@
+"""Processes that work on a study side by side, one a GPU, or a core for small bases.
+
+A task names what it needs; as soon as that is done and a worker is free, the next task in order
+begins. What a task leaves lies in files, so that a study that was stopped goes on where it was.
+"""
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from understudy.errors import UserError
+from understudy.manifest import run_stage
+from understudy.progress import set_quiet
+from understudy.study.grid import Cell
+from understudy.study.job import Candidate, Job
+from understudy.study.settings import StudySettings
+from understudy.teacher.wire import Teacher
+
+Facts = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of a study that one worker does: a base, a pilot, or a cell.
+
+    Attributes:
+        name: unique, for people.
+        needs: names of the tasks that come before.
+        base, pilot, cell: which it is; the others are None.
+        rule: of a cell, how its student is trained.
+    """
+
+    name: str
+    needs: frozenset[str] = frozenset()
+    base: tuple[str, int] | None = None
+    pilot: tuple[str, int] | None = None
+    cell: Cell | None = None
+    rule: Candidate | None = None
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What every worker is told of the study."""
+
+    settings: StudySettings
+    out: Path
+    server: Teacher | None
+
+
+def count_workers(settings: StudySettings) -> int:
+    """How many processes work side by side if nobody says.
+
+    One a GPU. Without one, a core each for the world's bases, which are too small to keep several
+    cores busy, and otherwise one for all cores.
+    """
+    import torch
+
+    if settings.workers:
+        return settings.workers
+    if torch.cuda.is_available():
+        return torch.cuda.device_count()
+    return len(os.sched_getaffinity(0)) if _are_small(settings) else 1
+
+
+class Workers:
+    """A pool of processes for one study; a context manager, at whose end they are gone.
+
+    Args:
+        shared: the study.
+        count: how many processes.
+    """
+
+    def __init__(self, shared: Shared, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        places = context.Queue()
+        for place in range(count):
+            places.put(place)
+        self.count = count
+        self._pool = ProcessPoolExecutor(count, context, _begin, (places, shared))
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def do(
+        self,
+        tasks: Sequence[Task],
+        begun: Callable[[Task], None],
+        done: Callable[[Task, Facts], None],
+    ) -> None:
+        """Do all tasks, each after those of them that it needs.
+
+        Args:
+            tasks: in the order of preference.
+            begun, done: are told; `done` also the facts of the task's stages, by stage.
+
+        Raises:
+            UserError: a task failed for a reason that the user can mend, or a process died.
+            KeyboardInterrupt: it was asked to stop; the workers have saved where they were.
+        """
+        waiting, finished = list(tasks), set[str]()
+        running: dict[Future[Facts], Task] = {}
+        try:
+            while waiting or running:
+                ready = [task for task in waiting if task.needs <= finished]
+                for task in ready[: self.count - len(running)]:
+                    waiting.remove(task)
+                    begun(task)
+                    running[self._pool.submit(_do, task)] = task
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    task = running.pop(future)
+                    facts = future.result()
+                    finished.add(task.name)
+                    done(task, facts)
+        except BrokenProcessPool:
+            raise UserError(
+                "study: a worker died, most likely for want of memory; the same command goes on "
+                "from there, with --workers 1 on less"
+            ) from None
+
+
+_shared: Shared
+
+
+def _begin(places: "multiprocessing.Queue[int]", shared: Shared) -> None:
+    """Set a worker up: a GPU or a core of its own, and no words."""
+    global _shared
+    _shared = shared
+    place = places.get()
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+    own = devices.split(",")[place : place + 1] if devices else [str(place)]
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    set_quiet(True)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    import torch
+
+    if not torch.cuda.is_available() and _are_small(shared.settings):
+        # One thread however many workers there are, so that sums are added up in one order.
+        torch.set_num_threads(1)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which may have been killed without a word."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _are_small(settings: StudySettings) -> bool:
+    """Whether all bases are the world's, each of which one core can train."""
+    return all(base.base.startswith("world:") for base in settings.bases)
+
+
+def _do(task: Task) -> Facts:
+    """Run a task's stages; returns their facts by name."""
+    with ExitStack() as resources:
+        job = Job(_shared.settings, _shared.out, resources, _shared.server)
+        if task.base:
+            stages = job.base_stages(*task.base)
+        elif task.pilot:
+            stages = job.pilot_stages(*task.pilot)
+        else:
+            assert task.cell is not None
+            assert task.rule is not None
+            stages = job.cell_stages(task.cell, task.rule)
+        return {stage.name: run_stage(stage)[0]["facts"] for stage in stages}

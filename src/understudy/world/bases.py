@@ -53,9 +53,9 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(hidden=64, layers=2, heads=1, inner=176, learning_rate=4e-3, batch_tokens=512),
+    "tiny": Size(hidden=64, layers=3, heads=1, inner=176, learning_rate=4e-3, batch_tokens=512),
     "mini": Size(hidden=96, layers=3, heads=2, inner=264, learning_rate=3e-3, batch_tokens=512),
-    "small": Size(hidden=128, layers=4, heads=2, inner=352, learning_rate=2.5e-3, batch_tokens=512),
+    "small": Size(hidden=160, layers=3, heads=2, inner=432, learning_rate=3e-3, batch_tokens=512),
     "medium": Size(hidden=256, layers=6, heads=4, inner=688, learning_rate=2e-3),
 }
 

@@ -96,7 +96,7 @@ def compare(folder: Path, base: str, sizes: list[int], seeds: range, ways: list[
         ],
     )
     data = run(recipe, folder / "run", until="curate")
-    known, words = World(recipe.world.seed, recipe.world.people), recipe.world.text_tokens
+    known, words = World.of(recipe.world), recipe.world.text_tokens
     start = str(base_dir(known, base, cache_root(), words, recipe.world.seed))
     exam = Exam(data, start, recipe.train, folder / "heldout")
     exam.describe()

@@ -374,7 +374,7 @@ class Recipe(Settings):
 
     name: str = "run"
     seed: int = 0
-    base: str = Field(description="world:tiny|small|medium, a model directory or a hub name")
+    base: str = Field(description="world:tiny|mini|small|medium, a model directory or a hub name")
     teacher: TeacherSettings | None = None
     budget: BudgetSettings = BudgetSettings()
     ledger: str | None = Field(

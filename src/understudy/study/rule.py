@@ -11,7 +11,7 @@ from typing import Any
 
 from understudy.files import read_json, write_json
 from understudy.manifest import MANIFEST
-from understudy.study.job import Job
+from understudy.study.job import Candidate, Job
 
 FILE = "rule.json"
 
@@ -45,6 +45,12 @@ def choose_rule(job: Job) -> dict[str, Any]:
     }
     write_json(job.out / FILE, rule)
     return rule
+
+
+def chosen_for(job: Job, kind: str) -> Candidate:
+    """How every student of a kind is trained, once that is chosen: changes to train."""
+    chosen: Candidate = read_json(job.out / FILE)["chosen"][kind]
+    return chosen
 
 
 def _facts(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from understudy.study.board import Board
 from understudy.study.facts import costs_of, gather
 from understudy.study.figures import draw
 from understudy.study.gallery import gallery
-from understudy.study.grid import cells
+from understudy.study.grid import Cell, cells
 from understudy.study.job import Job
 from understudy.study.page import page
 from understudy.study.results import read_table
@@ -51,7 +51,8 @@ def study(settings: StudySettings, out: Path, workers: int | None = None) -> Pat
 
 def _make_students(job: Job, count: int) -> None:
     """Bases, the rule, and every cell, by `count` workers."""
-    grid = cells(job.settings)
+    grid, pilots = cells(job.settings), _pilots(job)
+    untried = {task.name for task in pilots}
     with (
         Workers(Shared(job.settings, job.out, job.server), count) as workers,
         Board(job.settings, grid) as board,
@@ -62,34 +63,32 @@ def _make_students(job: Job, count: int) -> None:
 
         def done(task: Task, facts: Facts) -> None:
             board.done(task.name, task.cell, _headline(facts))
+            untried.discard(task.name)
+            if task.pilot and not untried:
+                choose_rule(job)
 
-        workers.do(_first_tasks(job), begun, done)
-        chosen = choose_rule(job)["chosen"]
-        workers.do(_cell_tasks(job, chosen), begun, done)
+        workers.do(_tasks(job, grid, pilots), begun, done)
 
 
-def _first_tasks(job: Job) -> list[Task]:
-    """The pilots, and every base with the first seed."""
-    settings, seed = job.settings, job.settings.seeds[0]
-    pilot_base = _base_task(job.pilot_base, seed)
-    pilots = [
-        Task(f"pilot {number + 1}, {kind}", frozenset({pilot_base.name}), pilot=(kind, number))
-        for kind in settings.kinds
-        for number in range(len(settings.rule.candidates))
+def _pilots(job: Job) -> list[Task]:
+    """Every candidate for the rule, tried on every kind."""
+    needs = frozenset({_base_task(job.pilot_base, job.settings.seeds[0]).name})
+    return [
+        Task(f"pilot {number + 1}, {kind}", needs, pilot=(kind, number))
+        for kind in job.settings.kinds
+        for number in range(len(job.settings.rule.candidates))
     ]
-    others = [_base_task(name, seed) for name in settings.base_names if name != job.pilot_base]
-    return [pilot_base, *pilots, *others]
 
 
-def _cell_tasks(job: Job, chosen: dict[str, Any]) -> list[Task]:
-    """Every cell, and before those of a seed the bases with it."""
-    tasks: list[Task] = []
-    for cell in cells(job.settings):
+def _tasks(job: Job, grid: list[Cell], pilots: list[Task]) -> list[Task]:
+    """The base of the pilots, the pilots, and every cell behind its base."""
+    tasks = [_base_task(job.pilot_base, job.settings.seeds[0]), *pilots]
+    for cell in grid:
         base = _base_task(cell.base, cell.seed)
         if base not in tasks:
             tasks.append(base)
-        needs = frozenset({base.name})
-        tasks.append(Task(str(cell), needs, cell=cell, rule=chosen[cell.kind]))
+        needs = frozenset({base.name, *(task.name for task in pilots)})
+        tasks.append(Task(str(cell), needs, cell=cell))
     return tasks
 
 

@@ -20,7 +20,8 @@ from understudy.errors import UserError
 from understudy.manifest import run_stage
 from understudy.progress import set_quiet
 from understudy.study.grid import Cell
-from understudy.study.job import Candidate, Job
+from understudy.study.job import Job
+from understudy.study.rule import chosen_for
 from understudy.study.settings import StudySettings
 from understudy.teacher.wire import Teacher
 
@@ -35,7 +36,6 @@ class Task:
         name: unique, for people.
         needs: names of the tasks that come before.
         base, pilot, cell: which it is; the others are None.
-        rule: of a cell, how its student is trained.
     """
 
     name: str
@@ -43,7 +43,6 @@ class Task:
     base: tuple[str, int] | None = None
     pilot: tuple[str, int] | None = None
     cell: Cell | None = None
-    rule: Candidate | None = None
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,8 @@ class Workers:
                     running[self._pool.submit(_do, task)] = task
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     task = running.pop(future)
-                    facts = future.result()
+                    done(task, future.result())
                     finished.add(task.name)
-                    done(task, facts)
         except BrokenProcessPool:
             raise UserError(
                 "study: a worker died, most likely for want of memory; the same command goes on "
@@ -172,6 +170,5 @@ def _do(task: Task) -> Facts:
             stages = job.pilot_stages(*task.pilot)
         else:
             assert task.cell is not None
-            assert task.rule is not None
-            stages = job.cell_stages(task.cell, task.rule)
+            stages = job.cell_stages(task.cell, chosen_for(job, task.cell.kind))
         return {stage.name: run_stage(stage)[0]["facts"] for stage in stages}

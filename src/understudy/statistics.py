@@ -10,7 +10,7 @@ two models is paired on items.
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,8 @@ from scipy.special import ndtri, stdtr, stdtrit
 Array = NDArray[np.float64]
 
 DRAWS = 2000
+NO_GAP = "the teacher is not above the base"
+NO_BOUNDS = "the teacher is not reliably above the base, so the ratio has no bounds"
 UNBOUNDED = 0.025  # share of draws without a gap, above which no ratio to it has bounds
 LEVEL = 0.05
 Z95 = 1.959964
@@ -364,6 +366,13 @@ def gap_closed(base: Array, student: Array, teacher: Array) -> Interval:
     if np.mean(gap[1:] <= 0) > UNBOUNDED:
         found["low"] = found["high"] = None
     return found
+
+
+def explained(found: Interval) -> dict[str, Any]:
+    """A gap closed with a "reason" where it has no value or no bounds."""
+    if found["value"] is None:
+        return {**found, "reason": NO_GAP}
+    return {**found, "reason": NO_BOUNDS} if found["low"] is None else {**found}
 
 
 def ratio(above: Array, below: Array) -> Array:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy.statistics import DRAWS
+from understudy.statistics import DRAWS, NO_BOUNDS, NO_GAP
 from understudy.study.findings import findings
-from understudy.study.gap import NO_BOUNDS, NO_GAP, gap
+from understudy.study.gap import gap
 from understudy.study.grid import Cell, cells
 from understudy.study.settings import StudySettings
 from understudy.study.table import HALLUCINATION, OVERALL, STYLE, Table

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from understudy.statistics import DRAWS
-from understudy.study.gap import NO_BOUNDS, NO_GAP, NO_ITEMS, NOT_MEASURED, gap, gaps, published_gap
+from understudy.statistics import DRAWS, NO_BOUNDS, NO_GAP
+from understudy.study.gap import NO_ITEMS, NOT_MEASURED, gap, gaps, published_gap
 from understudy.study.grid import Cell
 from understudy.study.settings import StudySettings
 from understudy.study.table import HALLUCINATION, OVERALL, PREFERRED, STYLE, Table

@@ -20,7 +20,7 @@ from understudy.recipe import Recipe
 from understudy.report.limits import not_measured
 from understudy.report.preference import preference
 from understudy.report.verdict import claims, verdict
-from understudy.statistics import Array, Interval, gap_closed, score_draws
+from understudy.statistics import Array, Interval, explained, gap_closed, score_draws
 from understudy.teacher.client import total_cost
 
 STYLE = ("n", "measures", "distance", "ceiling", "notes")
@@ -147,12 +147,7 @@ def _gap(draws: Array, recipe: Recipe, teacher: dict[str, Any], name: str) -> di
         why = teacher.get("not_measured", {}).get(name)
         reason = f"the teacher was not measured: {why}" if why else NOT_ASKED
         return {"value": None, "low": None, "high": None, "reason": reason}
-    found: dict[str, Any] = dict(gap_closed(*draws.T))
-    if found["value"] is None:
-        found["reason"] = "the teacher is not above the base"
-    elif found["low"] is None:
-        found["reason"] = "the teacher is not reliably above the base, so the ratio has no bounds"
-    return found
+    return explained(gap_closed(*draws.T))
 
 
 def _right(run: Path, who: list[str], name: str) -> tuple[list[list[float]], list[str]]:

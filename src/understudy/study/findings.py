@@ -40,7 +40,7 @@ import numpy as np
 
 from understudy.pages.words import listed
 from understudy.report.words import benchmark
-from understudy.statistics import gap_closed, interval
+from understudy.statistics import explained, gap_closed, interval
 from understudy.study.contrast import (
     BASE,
     TEACHER,
@@ -51,7 +51,6 @@ from understudy.study.contrast import (
     over_bases,
     student,
 )
-from understudy.study.gap import explained
 from understudy.study.table import HALLUCINATION, OVERALL, STYLE, Table
 from understudy.style.distance import MEASURES
 

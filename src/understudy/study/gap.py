@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from understudy.statistics import DRAWS, Array, Interval, gap_closed
+from understudy.statistics import DRAWS, NO_GAP, Array, explained, gap_closed
 from understudy.study.grid import Cell
 from understudy.study.table import Table
 
 NOT_MEASURED = "not measured on base, student and teacher alike"
-NO_GAP = "the teacher is not above the base"
-NO_BOUNDS = "the teacher is not reliably above the base, so the ratio has no bounds"
 NO_ITEMS = "on how many items is not known, so there are no bounds"
 
 
@@ -90,13 +88,6 @@ def published_gap(
         return {"value": value, "low": None, "high": None, "reason": reason}
     rng = np.random.default_rng(seed)
     return explained(gap_closed(*(_printed(score, n, rounded_to, rng) for score in scores)))
-
-
-def explained(found: Interval) -> dict[str, Any]:
-    """A gap closed with the reason why it has no value or no bounds, if so."""
-    if found["value"] is None:
-        return {**found, "reason": NO_GAP}
-    return {**found, "reason": NO_BOUNDS} if found["low"] is None else {**found}
 
 
 def _printed(score: float, n: int, rounded_to: float, rng: np.random.Generator) -> Array:

@@ -113,6 +113,23 @@ def test_refuted_findings_say_the_contrary(found: dict[str, Any]) -> None:
     assert "Local imitation lowers its own task" in no[3]
 
 
+def test_where_there_is_hardly_an_accent_that_is_said(found: dict[str, Any]) -> None:
+    found["style_fast"] = finding(
+        "style_fast",
+        NOT_SEEN,
+        share("style closed", (0.7, 0.4, 1.1), CANNOT_TELL, 0.5, "above"),
+        part("style distance", (0.03, 0.01, 0.05), NOT_SEEN, bound=0.09),
+    )
+    rows = list(found.values())
+    assert verdict(rows, []).startswith(
+        "There was hardly an accent to learn, 3.0 points (1.0–5.0) of style distance; broad data did"
+    )
+    _, no = supported(rows)
+    assert no[0].startswith(
+        "Not seen: “Style closes fast, with little data”. There was hardly an accent to learn. "
+    )
+
+
 def test_only_more_data_teaching_is_said_so(found: dict[str, Any]) -> None:
     parts = found["broad_flat"]["parts"]
     parts[1] |= {"value": 0.3, "low": 0.2, "high": 0.4, "verdict": NOT_SEEN}

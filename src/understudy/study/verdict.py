@@ -31,6 +31,7 @@ PART = {
     NOT_SEEN: "broad data taught some of the part",
     CANNOT_TELL: "whether broad data teaches the part cannot be told",
 }
+NO_ACCENT = "There was hardly an accent to learn"
 HELP = {
     "bigger_base": "a bigger base raised knowledge by",
     "local_raises": "local data raised its own task by",
@@ -47,7 +48,7 @@ def verdict(findings: Sequence[Finding], gaps: Sequence[dict[str, Any]]) -> str:
     """
     by_id = {one["id"]: one for one in findings}
     accent, part = by_id["style_fast"], by_id["broad_flat"]
-    clauses = [_clause(ACCENT[accent["verdict"]], accent), _clause(_part(part), part)]
+    clauses = [_accent(accent), _clause(_part(part), part)]
     clauses += [
         f"{words} {_figure(by_id[id]['parts'][0])}"
         for id, words in HELP.items()
@@ -65,11 +66,25 @@ def supported(findings: Sequence[Finding]) -> tuple[list[str], list[str]]:
         if one["verdict"] == SEEN:
             yes.append(f"{title}. {_sentence(evidence)}")
         elif one["verdict"] == NOT_SEEN:
-            no.append(f"Not seen: “{title}”. {CONTRARY[one['id']]}. {_sentence(evidence)}")
+            contrary = NO_ACCENT if _without_accent(one) else CONTRARY[one["id"]]
+            no.append(f"Not seen: “{title}”. {contrary}. {_sentence(evidence)}")
         else:
             why = evidence + [one["note"]] * bool(one["note"])
             no.append(f"Cannot tell: “{title}”. {_sentence(why)}")
     return yes, no
+
+
+def _accent(finding: Finding) -> str:
+    if _without_accent(finding):
+        apart = _figure(finding["parts"][1])
+        return f"there was hardly an accent to learn, {apart} of style distance"
+    return _clause(ACCENT[finding["verdict"]], finding)
+
+
+def _without_accent(finding: Finding) -> bool:
+    """Whether base and teacher are shown to differ too little in style for it to be learnt."""
+    gap = [one for one in _deciding(finding) if one["unit"] == "points"]
+    return finding["id"] == "style_fast" and any(one["verdict"] == NOT_SEEN for one in gap)
 
 
 def _clause(words: str, finding: Finding) -> str:

@@ -3,7 +3,7 @@
 Each is had when the first stage needs it: a base is pretrained, a teacher reached.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +21,7 @@ from understudy.files import digest, file_digest
 from understudy.progress import say
 from understudy.recipe import Recipe, TeacherSettings
 from understudy.teacher.client import Account, Teacher, teacher_at, teacher_of
+from understudy.train.stage import train
 from understudy.world.bases import base_dir, cache_root
 from understudy.world.encyclopedia import World
 from understudy.world.server import running_teacher
@@ -40,6 +41,7 @@ class Parts:
         places: folders of stages that runs have in common and that lie elsewhere than in `out`, by
             their path there ("world", "evaluate/base").
         server: the world's server, where somebody else has started it.
+        trainer: trains a student, as `train` does.
     """
 
     recipe: Recipe
@@ -47,6 +49,7 @@ class Parts:
     resources: ExitStack
     places: Mapping[str, Path] = field(default_factory=dict)
     server: Teacher | None = None
+    trainer: Callable[..., dict[str, Any]] = train
 
     def folder(self, stage: str) -> Path:
         """The folder of a stage, by its path in a run."""

@@ -36,7 +36,7 @@ from understudy.recipe import CollectSettings, CurateSettings, Recipe
 from understudy.report.stage import report
 from understudy.style.stage import style
 from understudy.teacher.client import teacher_of
-from understudy.train.stage import HARMLESS, train
+from understudy.train.stage import HARMLESS
 from understudy.world.benchmarks import write_benchmarks
 from understudy.world.openai import MODELS
 from understudy.world.prompts import write_examples, write_prompts
@@ -210,7 +210,7 @@ class Run(Parts):
         data, heldout = self.train_file(), self.folder("curate") / "heldout.jsonl"
 
         def work() -> dict[str, Any]:
-            return train(self.base, data, heldout, settings, folder, seed, str(self.ledger))
+            return self.trainer(self.base, data, heldout, settings, folder, seed, str(self.ledger))
 
         key = {"train": settings.model_dump(exclude=HARMLESS), "seed": seed, **base}
         inputs = inputs | {"train": data, "heldout": heldout}

@@ -19,7 +19,7 @@ def study_command(
     changes: Set = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option(help="Print the plan and its cost; do nothing.")] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes side by side; one a GPU or core if not.")
+        int | None, typer.Option(min=1, help="Processes side by side; by GPUs or cores if not.")
     ] = None,
     yes: Yes = False,
     as_json: Json = False,

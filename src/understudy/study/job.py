@@ -13,6 +13,7 @@ All are stages of runs (see `run.Run`), some of which lie in folders that runs h
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from understudy.run import Run
 from understudy.study.grid import Cell, cells, middle
 from understudy.study.knowledge import probe_base
 from understudy.study.settings import StudySettings
+from understudy.study.several_gpus import check_gpus, train_together
 from understudy.teacher.wire import Teacher
+from understudy.train.stage import train
 
 Candidate = Mapping[str, Any]
 
@@ -48,8 +51,9 @@ class Job:
         """Find the mistakes that can be found before anything is asked, trained or written.
 
         Raises:
-            UserError: see `Run.check`.
+            UserError: see `Run.check`; or a student is to have more GPUs than there are.
         """
+        check_gpus(self.settings.hardware.gpus_per_student)
         for kind in self.settings.kinds:
             self.data_run(kind).check()
 
@@ -201,7 +205,9 @@ class Job:
         return recipe.model_copy(update={"world": world, "ledger": ledger})
 
     def _run(self, recipe: Recipe, places: Mapping[str, Path]) -> Run:
-        return Run(recipe, self.out, self.resources, places, self.server)
+        gpus = self.settings.hardware.gpus_per_student
+        trainer = partial(train_together, gpus) if gpus > 1 else train
+        return Run(recipe, self.out, self.resources, places, self.server, trainer)
 
     @staticmethod
     def _measuring(recipe: Recipe) -> Recipe:

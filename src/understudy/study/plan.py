@@ -16,6 +16,7 @@ from understudy.manifest import MANIFEST, run_stage
 from understudy.plan import cost_words, duration, in_all, step_lines
 from understudy.plan.steps import (
     CURATED_A_SECOND,
+    Machine,
     Step,
     answers_step,
     base_step,
@@ -101,6 +102,9 @@ class _Planner:
         self.settings, self.job, self.recipe = settings, job, settings.recipe
         self.at_hand = AtHand()
         self.machine = machine(settings.hardware.flops)
+        # A student is measured on one of the GPUs that train it.
+        each = settings.hardware.gpus_per_student
+        self.measuring = Machine(self.machine.passing / each, self.machine.writing / each)
         self.parameters = {base.name: parameters_of(base) for base in settings.bases}
         self.previews = {kind: self._preview(kind, scratch / kind) for kind in settings.kinds}
         first = next(iter(self.previews.values()))
@@ -169,7 +173,7 @@ class _Planner:
 
     def _measured(self, base: BaseSettings, whose: str) -> dict[str, Step]:
         """A model of a base's size on the benchmarks and in its answers, by stage."""
-        parameters, machine = self.parameters[base.name], self.machine
+        parameters, machine = self.parameters[base.name], self.measuring
         steps = {
             "evaluate": measure_step(self.recipe, self.items, parameters, machine),
             "answers": answers_step(self.recipe, self.answered, parameters, machine),
@@ -181,8 +185,8 @@ class _Planner:
     def _probe(self, base: BaseSettings) -> Step:
         number, parameters = round(PROBED * self.answered.number), self.parameters[base.name]
         read, written = (number * tokens for tokens in PROBE_TOKENS)
-        seconds = self.machine.pass_s(parameters, read, 2)
-        seconds += self.machine.write_s(parameters, written)
+        seconds = self.measuring.pass_s(parameters, read, 2)
+        seconds += self.measuring.write_s(parameters, written)
         return Step("probe", f"{base.name}, the base: about {number} facts", seconds=seconds)
 
     def _pilots(self, kind: str) -> list[Step]:

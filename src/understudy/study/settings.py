@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from understudy.errors import UserError
 from understudy.files import read_text
-from understudy.recipe import Positive, Recipe, Settings
+from understudy.recipe import Positive, Recipe, Settings, TrainSettings
 from understudy.recipe_file import apply_change, check_recipe, first_fault, read_mapping
 
 Usd = Annotated[float, Field(ge=0)]
@@ -59,6 +59,9 @@ class HardwareSettings(Settings):
     name: str = "this machine"
     flops: float | None = Field(None, gt=0, description="sustained in training; null: measured")
     usd_per_hour: Usd = 0.0
+    gpus_per_student: Positive = Field(
+        1, description="above 1, a student is trained by as many processes of torchrun"
+    )
 
 
 class AdviceSettings(Settings):
@@ -83,7 +86,8 @@ class StudySettings(Settings):
     hardware: HardwareSettings = HardwareSettings()
     advice: AdviceSettings = AdviceSettings()
     workers: Positive | None = Field(
-        None, description="processes side by side; null: one a GPU, or a core for the world's bases"
+        None,
+        description="processes side by side; null: as GPUs, or cores for the world's bases, allow",
     )
     gallery: int = Field(12, ge=0, description="answers shown that are right in style alone")
 
@@ -165,6 +169,7 @@ def _check(name: str, settings: StudySettings) -> None:
         raise UserError(f"{name}: bases: two are called {twice[0]}; name different ones")
     if len(set(settings.seeds)) < len(settings.seeds):
         raise UserError(f"{name}: seeds: one is there twice; each seed is one repetition")
+    parameters = max(map(_parameters_of, settings.bases))
     for kind in settings.kinds:
         if not kind.isidentifier():
             raise UserError(f"{name}: kinds: {kind!r} names folders; use letters, digits and _")
@@ -176,13 +181,17 @@ def _check(name: str, settings: StudySettings) -> None:
         except ValidationError as error:
             raise UserError(f"{name}: run, kind {kind}: {first_fault(error, Recipe)}") from None
         check_recipe(f"{name}, kind {kind}", recipe)
-        for candidate in settings.rule.candidates:
+        for number, candidate in enumerate(settings.rule.candidates):
             changed = {"train": recipe.train.model_dump() | candidate}
             try:
-                Recipe.model_validate(recipe.model_dump() | changed)
+                train = Recipe.model_validate(recipe.model_dump() | changed).train
             except ValidationError as error:
                 fault = first_fault(error, Recipe)
                 raise UserError(f"{name}: rule.candidates: {fault}") from None
+            try:
+                _check_training(settings, train, parameters)
+            except UserError as error:
+                raise UserError(f"{name}: rule.candidates.{number}: {error}") from None
         if recipe.teacher is None:
             raise UserError(f"{name}: run.teacher is missing; a study measures the gap to it")
         if recipe.answers.prompts == "heldout":
@@ -202,3 +211,23 @@ def _check(name: str, settings: StudySettings) -> None:
     every = {amount for kind in settings.kinds for amount in settings.amounts_of(kind)}
     if settings.rule.amount is not None and settings.rule.amount not in every:
         raise UserError(f"{name}: rule.amount: no kind has {settings.rule.amount} tokens")
+
+
+def _check_training(settings: StudySettings, train: TrainSettings, parameters: int) -> None:
+    """What training would refuse on the largest base, of so many parameters."""
+    # With torch, which takes seconds, and which a study's results are read without.
+    from understudy.train.distil.objective import check_distil
+    from understudy.train.optimizers import check_rate
+
+    if train.distil:
+        check_distil(train.distil, settings.hardware.gpus_per_student)
+    check_rate(train, parameters)
+
+
+def _parameters_of(base: BaseSettings) -> int:
+    """How many parameters a base has; 0 where that cannot be known without fetching anything."""
+    if base.parameters or not Path(base.base).is_dir():
+        return round(base.parameters or 0)
+    from understudy.plan.steps import count_of
+
+    return count_of(base.base)

@@ -1,4 +1,4 @@
-"""Processes that work on a study side by side, one a GPU, or a core for small bases.
+"""Processes that work on a study side by side, each with GPUs of its own, or a core.
 
 A task names what it needs; as soon as that is done and a worker is free, the next task in order
 begins. What a task leaves lies in files, so that a study that was stopped goes on where it was.
@@ -15,6 +15,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from understudy.errors import UserError
 from understudy.manifest import run_stage
@@ -57,16 +59,28 @@ class Shared:
 def count_workers(settings: StudySettings) -> int:
     """How many processes work side by side if nobody says.
 
-    One a GPU. Without one, a core each for the world's bases, which are too small to keep several
-    cores busy, and otherwise one for all cores.
+    One for as many GPUs as a student has. Without any, a core for each process that trains the
+    world's bases, which are too small to keep several cores busy, and otherwise one for all cores.
     """
-    import torch
-
     if settings.workers:
         return settings.workers
+    free = 1
     if torch.cuda.is_available():
-        return torch.cuda.device_count()
-    return len(os.sched_getaffinity(0)) if _are_small(settings) else 1
+        free = torch.cuda.device_count()
+    elif _are_small(settings):
+        free = len(os.sched_getaffinity(0))
+    return max(1, free // settings.hardware.gpus_per_student)
+
+
+def share_gpus(workers: int, each: int) -> list[str]:
+    """The GPUs of each worker, `each` of them, as CUDA_VISIBLE_DEVICES has them.
+
+    Where there are more workers than there are GPUs for, several have the same.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
+    parts = max(1, len(gpus) // each)
+    return [",".join(gpus[each * (n % parts) :][:each]) for n in range(workers)]
 
 
 class Workers:
@@ -80,8 +94,8 @@ class Workers:
     def __init__(self, shared: Shared, count: int) -> None:
         context = multiprocessing.get_context("spawn")
         places = context.Queue()
-        for place in range(count):
-            places.put(place)
+        for gpus in share_gpus(count, shared.settings.hardware.gpus_per_student):
+            places.put(gpus)
         self.count = count
         self._pool = ProcessPoolExecutor(count, context, _begin, (places, shared))
 
@@ -130,19 +144,14 @@ class Workers:
 _shared: Shared
 
 
-def _begin(places: "multiprocessing.Queue[int]", shared: Shared) -> None:
-    """Set a worker up: a GPU or a core of its own, and no words."""
+def _begin(places: "multiprocessing.Queue[str]", shared: Shared) -> None:
+    """Set a worker up: GPUs or a core of its own, and no words."""
     global _shared
     _shared = shared
-    place = places.get()
-    devices = os.environ.get("CUDA_VISIBLE_DEVICES")
-    own = devices.split(",")[place : place + 1] if devices else [str(place)]
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+    os.environ["CUDA_VISIBLE_DEVICES"] = places.get()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     set_quiet(True)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    import torch
-
     if not torch.cuda.is_available() and _are_small(shared.settings):
         # One thread however many workers there are, so that sums are added up in one order.
         torch.set_num_threads(1)

@@ -107,10 +107,10 @@ def _report_stage(job: Job) -> Stage:
     """The report, made anew whenever anything that it is made of has changed."""
     out, settings, seed = job.out, job.settings, job.settings.recipe.seed
     knowledge = {key: folder / "probe" / "knowledge.jsonl" for key, folder in job.bases.items()}
-    answers = {cell: out / cell.folder / "answers" / "answers.jsonl" for cell in cells(settings)}
 
     def work() -> dict[str, Any]:
         table = read_table(job)
+        answers = {cell: out / cell.folder / "answers" / "answers.jsonl" for cell in table.students}
         teacher = job.teacher_folder / "answers" / "answers.jsonl"
         own = {key: folder / "answers" / "answers.jsonl" for key, folder in job.bases.items()}
         found = gallery(answers, teacher, own, knowledge, settings.gallery, seed)

@@ -5,6 +5,7 @@ that was not in everything else.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,7 +23,7 @@ from understudy.study.forecast import forecast
 from understudy.study.gap import gaps
 from understudy.study.grid import Cell, cells
 from understudy.study.rule import FILE as RULE
-from understudy.study.table import HALLUCINATION, OVERALL, PREFERRED, STYLE, Table
+from understudy.study.table import HALLUCINATION, OVERALL, PREFERRED, STYLE, Table, Values
 from understudy.study.verdict import supported, verdict
 from understudy.teacher.client import total_cost
 
@@ -156,21 +157,21 @@ def scores_of(table: Table) -> list[dict[str, Any]]:
         for quantity, rows in table.teacher.items()
     ]
     for base in settings.base_names:
-        seeds = [seed for seed in settings.seeds if (base, seed) in table.bases]
+        bases = {seed: table.bases.get((base, seed), {}) for seed in settings.seeds}
         size = table.parameters[base]
         for quantity in table.quantities:
-            own = {seed: table.bases[base, seed][quantity] for seed in seeds}
             drawn = table.base(base, quantity)
-            rows.append(_row("base", None, base, None, size, quantity, drawn, own))
+            rows.append(_row("base", None, base, None, size, quantity, drawn, bases))
     for kind in settings.kinds:
         for base in settings.base_names:
             for amount in settings.amounts_of(kind):
-                at = [Cell(kind, base, amount, s) for s in table.seeds_of(kind, base, amount)]
+                seeds = table.seeds_of(kind, base, amount)
+                students = {s: table.students[Cell(kind, base, amount, s)] for s in seeds}
                 size = table.parameters[base]
                 for quantity in table.quantities:
-                    own = {cell.seed: table.students[cell][quantity] for cell in at}
                     drawn = table.student(kind, base, amount, quantity)
-                    rows.append(_row("student", kind, base, amount, size, quantity, drawn, own))
+                    place = (kind, base, amount, size, quantity)
+                    rows.append(_row("student", *place, drawn, students))
     return [row for row in rows if row is not None]
 
 
@@ -182,13 +183,17 @@ def _row(
     parameters: int | None,
     quantity: str,
     drawn: Array | None,
-    own: dict[int, Array],
+    models: Mapping[int, Values],
 ) -> dict[str, Any] | None:
-    """A row of "scores"; None for what has not been measured."""
+    """A row of "scores"; `models` by seed. None for what has not been measured on any."""
     if drawn is None:
         return None
     place = {"model": model, "kind": kind, "base": base, "amount": amount}
-    seeds = {str(seed): interval(rows)["value"] for seed, rows in own.items()}
+    seeds = {
+        str(seed): interval(values[quantity])["value"]
+        for seed, values in models.items()
+        if quantity in values
+    }
     size = {"parameters": parameters, "quantity": quantity}
     return place | size | interval(drawn) | {"seeds": seeds}
 

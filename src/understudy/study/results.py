@@ -68,21 +68,24 @@ def read_table(job: Job) -> Table:
 
 
 def _folders(job: Job) -> dict[Model, Path]:
-    """The folder of every model that is measured to the end."""
+    """The folder of every model that is measured to the end, a student's base included."""
     last = "judge" if job.settings.recipe.judges else "style"
     folders: dict[Model, Path] = {TEACHER: job.teacher_folder}
     for key, folder in job.bases.items():
         if (folder / "probe" / MANIFEST).exists():
             folders[key] = folder
     for cell in cells(job.settings):
-        if (job.out / cell.folder / last / MANIFEST).exists():
+        finished = (job.out / cell.folder / last / MANIFEST).exists()
+        if finished and (cell.base, cell.seed) in folders:
             folders[cell] = job.out / cell.folder
     return folders
 
 
 def _put(values: dict[Model, Values], quantity: str, drawn: Mapping[Model, Array]) -> None:
+    """Enter what was measured; what could not be is nan, and left out."""
     for model, rows in drawn.items():
-        values[model][quantity] = rows
+        if not np.isnan(rows[0]):
+            values[model][quantity] = rows
 
 
 def _trained(folder: Path) -> dict[str, Any]:

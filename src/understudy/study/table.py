@@ -40,7 +40,7 @@ class Table:
         benchmarks: names of those that were measured on all models.
         parameters: of each base, by name.
         teacher: its quantities: benchmarks, OVERALL, STYLE, and 0.5 for every PREFERRED.
-        bases: by (base, seed); beside these HALLUCINATION.
+        bases: by (base, seed); beside these HALLUCINATION. What was not measured is not there.
         students: as for bases, by cell; a study that is not finished has some of them.
         training: of each student: "steps", "tokens" (trained on, repetitions counted),
             "heldout_loss" (of the weights that were kept).
@@ -59,8 +59,9 @@ class Table:
 
     @property
     def quantities(self) -> list[str]:
-        """All that was measured on bases and students, in a fixed order."""
-        return list(next(iter(self.bases.values())))
+        """All that was measured on some student or base, in a fixed order."""
+        measured = [*self.students.values(), *self.bases.values()]
+        return list(dict.fromkeys(name for values in measured for name in values))
 
     def seeds_of(self, kind: str, base: str, amount: int) -> list[int]:
         """The seeds whose student is there."""
@@ -69,16 +70,19 @@ class Table:
 
     def student(self, kind: str, base: str, amount: int, quantity: str) -> Array | None:
         """A student's quantity over its seeds, shape (1 + DRAWS,); None where there is none."""
-        seeds = self.seeds_of(kind, base, amount)
-        values = [self.students[Cell(kind, base, amount, seed)][quantity] for seed in seeds]
-        return self.over(base, seeds, values)
+        own = {
+            seed: self.students[Cell(kind, base, amount, seed)]
+            for seed in self.seeds_of(kind, base, amount)
+        }
+        seeds = [seed for seed, values in own.items() if quantity in values]
+        return self.over(base, seeds, [own[seed][quantity] for seed in seeds])
 
     def base(self, base: str, quantity: str, seeds: Sequence[int] | None = None) -> Array | None:
         """A base's quantity over seeds; `seeds`: only these, to go with students of as many."""
         seeds = [
             seed
             for seed in (self.settings.seeds if seeds is None else seeds)
-            if (base, seed) in self.bases
+            if quantity in self.bases.get((base, seed), {})
         ]
         return self.over(base, seeds, [self.bases[base, seed][quantity] for seed in seeds])
 

@@ -6,13 +6,15 @@ begins. What a task leaves lies in files, so that a study that was stopped goes 
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +99,25 @@ class Workers:
         for gpus in share_gpus(count, shared.settings.hardware.gpus_per_student):
             places.put(gpus)
         self.count = count
-        self._pool = ProcessPoolExecutor(count, context, _begin, (places, shared))
+        self._others = set(multiprocessing.active_children())
+        self._pool = ProcessPoolExecutor(count, context, _begin, (places, shared, os.getpid()))
 
     def __enter__(self) -> "Workers":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind:  # what they have in hand is saved, and not waited for
+                for worker in self._running():
+                    assert worker.pid is not None  # it was started
+                    os.kill(worker.pid, signal.SIGINT)
+            self._pool.shutdown(cancel_futures=True)
+        finally:  # also where Ctrl-C came again, or while one was being started
+            for worker in self._running():
+                worker.kill()
+
+    def _running(self) -> set[BaseProcess]:
+        return set(multiprocessing.active_children()) - self._others
 
     def do(
         self,
@@ -144,14 +158,17 @@ class Workers:
 _shared: Shared
 
 
-def _begin(places: "multiprocessing.Queue[str]", shared: Shared) -> None:
-    """Set a worker up: GPUs or a core of its own, and no words."""
+def _begin(places: "multiprocessing.Queue[str]", shared: Shared, study: int) -> None:
+    """Set a worker of the process `study` up: GPUs or a core of its own, and no words."""
     global _shared
     _shared = shared
+    threading.Thread(target=_end_with, args=(study,), daemon=True).start()
+    # A terminal's Ctrl-C is for the study, which passes it on, once, to those that have a task.
+    os.setpgrp()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["CUDA_VISIBLE_DEVICES"] = places.get()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     set_quiet(True)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if not torch.cuda.is_available() and _are_small(shared.settings):
         # One thread however many workers there are, so that sums are added up in one order.
         torch.set_num_threads(1)
@@ -171,7 +188,7 @@ def _are_small(settings: StudySettings) -> bool:
 
 def _do(task: Task) -> Facts:
     """Run a task's stages; returns their facts by name."""
-    with ExitStack() as resources:
+    with ExitStack() as resources, interruptible():
         job = Job(_shared.settings, _shared.out, resources, _shared.server)
         if task.base:
             stages = job.base_stages(*task.base)
@@ -181,3 +198,13 @@ def _do(task: Task) -> Facts:
             assert task.cell is not None
             stages = job.cell_stages(task.cell, chosen_for(job, task.cell.kind))
         return {stage.name: run_stage(stage)[0]["facts"] for stage in stages}
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGINT stop what a worker has in hand; one that has nothing is not to heed it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -69,6 +69,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
 # Trained
 
 
+@pytest.mark.slow
 def test_it_tells_and_leaves_what_one_process_does(folder: Path, tmp_path: Path) -> None:
     one = call(train, folder, tmp_path / "one")
     two = call(partial(train_together, 2), folder, tmp_path / "two")

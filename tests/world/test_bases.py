@@ -104,7 +104,7 @@ def test_the_sizes_are_what_they_are_called() -> None:
     }
     assert 0.15e6 < counts["tiny"] < 0.3e6
     assert 0.4e6 < counts["mini"] < 0.7e6
-    assert 0.7e6 < counts["small"] < 1.2e6
+    assert 0.7e6 < counts["small"] < 1.4e6
     assert 4e6 < counts["medium"] < 5.5e6
 
 

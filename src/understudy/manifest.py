@@ -59,6 +59,12 @@ def is_complete(stage: Stage) -> bool:
     return all(path.exists() for path in stage.inputs.values()) and _done(stage, stage.key())
 
 
+def facts_of(folder: Path) -> dict[str, Any]:
+    """The facts of the stage that is complete in a folder."""
+    facts: dict[str, Any] = read_json(folder / MANIFEST)["facts"]
+    return facts
+
+
 def run_stage(stage: Stage) -> tuple[dict[str, Any], bool]:
     """Run, continue or skip a stage; returns its manifest and whether any work was done."""
     key = stage.key()

@@ -113,9 +113,14 @@ class Parts:
         kind, _, size = self.recipe.base.partition(":")
         if kind != "world":
             return self.recipe.base
+        words = self.recipe.world.text_tokens
+        return str(base_dir(self.world, size, cache_root(), words, self.base_seed))
+
+    @property
+    def base_seed(self) -> int:
+        """The seed of a world's base: the world's, unless it is said."""
         world = self.recipe.world
-        seed = world.seed if world.base_seed is None else world.base_seed
-        return str(base_dir(self.world, size, cache_root(), world.text_tokens, seed))
+        return world.seed if world.base_seed is None else world.base_seed
 
     @cached_property
     def account(self) -> Account:

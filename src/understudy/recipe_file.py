@@ -28,22 +28,16 @@ def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:
 
 def parse_recipe(text: str, name: str, changes: list[str] | None = None) -> Recipe:
     """The recipe in a YAML text; `name` stands for it in errors. See `load_recipe`."""
-    content = read_mapping(text, name)
-    for change in changes or []:
-        apply_change(content, change)
-    try:
-        recipe = Recipe.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{name}: {first_fault(error, Recipe)}") from None
+    recipe = settings_in(Recipe, read_mapping(text, name, changes), name)
     check_recipe(name, recipe)
     return recipe
 
 
-def read_mapping(text: str, name: str) -> dict[str, Any]:
-    """The mapping in a YAML text; `name` stands for it in errors.
+def read_mapping(text: str, name: str, changes: list[str] | None = None) -> dict[str, Any]:
+    """The mapping in a YAML text, changed as for `load_recipe`; `name` stands for it in errors.
 
     Raises:
-        UserError: it is not YAML, or no mapping.
+        UserError: it is not YAML, or no mapping, or a change is none.
     """
     try:
         content = yaml.safe_load(text)
@@ -53,17 +47,28 @@ def read_mapping(text: str, name: str) -> dict[str, Any]:
         raise UserError(f"{name}{line}: not valid YAML ({getattr(error, 'problem', '')})") from None
     if not isinstance(content, dict):
         raise UserError(f"{name}: a mapping of keys is expected; see recipes/desk.yaml")
+    for change in changes or []:
+        apply_change(content, change)
     return content
+
+
+def settings_in(kind: type[SettingsT], content: dict[str, Any], name: str) -> SettingsT:
+    """The settings in a mapping; `name` stands for it in errors.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value is not allowed.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{name}: {first_fault(error, kind)}") from None
 
 
 def settings_from(kind: type[SettingsT], changes: list[str], **given: Any) -> SettingsT:
     """One part of a recipe from its defaults, `given` values and "key=value" texts over them."""
     for change in changes:
         apply_change(given, change)
-    try:
-        return kind.model_validate(given)
-    except ValidationError as error:
-        raise UserError(f"--set: {first_fault(error, kind)}") from None
+    return settings_in(kind, given, "--set")
 
 
 def check_recipe(name: str, recipe: Recipe) -> None:

@@ -139,11 +139,10 @@ def base_step(job: Run, parameters: float, machine: Machine) -> Step:
 def is_there(job: Run) -> bool:
     """Whether a run finds its base without pretraining it."""
     kind, _, size = job.recipe.base.partition(":")
-    world = job.recipe.world
-    seed = world.seed if world.base_seed is None else world.base_seed
     if kind != "world":
         return True
-    folder = base_folder(job.world, size, cache_root(), world.text_tokens, seed)
+    words = job.recipe.world.text_tokens
+    folder = base_folder(job.world, size, cache_root(), words, job.base_seed)
     return (folder / MANIFEST).exists()
 
 

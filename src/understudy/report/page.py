@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.pages import page_environment, style
-from understudy.pages.words import listed, number
+from understudy.pages.words import number
 from understudy.report import words
 from understudy.report.preference import base_share, parties
 from understudy.report.svg import gap_picture, loss_picture
@@ -36,19 +36,18 @@ def page(facts: dict[str, Any]) -> str:
         loss_picture=loss_picture(facts["training"]["curve"]),
         ceiling=facts["style"]["distance"].get("teacher_2"),
         directions={name: _direction(found) for name, found in facts["change"].items()},
-        reasons=_reasons(facts["gap_closed"]),
+        reasons=words.by_reason(
+            (words.benchmark(name), gap) for name, gap in facts["gap_closed"].items()
+        ),
         corrected=_corrected(facts["models"]),
     )
 
 
 def _interval(found: dict[str, Any] | None, kind: str) -> dict[str, str]:
     """A value and its interval as texts: `kind` is "percent", "points" or "plain"."""
-    write = {"percent": words.percent, "points": words.points, "plain": _plain}[kind]
-    if found is None or found["value"] is None:
-        return {"value": "–", "span": ""}
-    low, high = found["low"], found["high"]
-    between = "no bounds" if low is None else words.span(low, high, write)
-    return {"value": write(found["value"]), "span": between}
+    return words.cell(
+        found, {"percent": words.percent, "points": words.points, "plain": _plain}[kind]
+    )
 
 
 def _plain(value: float) -> str:
@@ -57,15 +56,6 @@ def _plain(value: float) -> str:
 
 def _direction(change: dict[str, Any]) -> str:
     return {"above": "rose", "below": "fell", "cannot tell": "not shown"}[side(change, 0)]
-
-
-def _reasons(gaps: dict[str, Any]) -> dict[str, str]:
-    """Why a gap closed has no value or no bounds, and the benchmarks for which that is why."""
-    names: dict[str, list[str]] = {}
-    for name, found in gaps.items():
-        if "reason" in found:
-            names.setdefault(found["reason"], []).append(words.benchmark(name))
-    return {reason: listed(titles) for reason, titles in names.items()}
 
 
 def _corrected(models: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,9 +1,9 @@
 """How quantities and names read in the report: true minus signs, points, percent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from understudy.pages.words import number, percent, shortened
+from understudy.pages.words import listed, number, percent, shortened
 from understudy.statistics import Interval
 
 LONGEST = 14  # characters of a judge's name in the picture
@@ -59,6 +59,24 @@ def points(share: float, sign: bool = False) -> str:
 def span(low: float, high: float, write: Callable[[float], str]) -> str:
     """An interval: "93–99", or "−5.0 to 2.4" where a dash would run into a minus."""
     return f"{write(low)}{' to ' if low < 0 else '–'}{write(high)}"
+
+
+def cell(found: dict[str, Any] | None, write: Callable[[float], str]) -> dict[str, str]:
+    """A cell of a table: a "value" and the "span" of its interval as texts; "–" without a value."""
+    if found is None or found["value"] is None:
+        return {"value": "–", "span": ""}
+    low, high = found["low"], found["high"]
+    between = "no bounds" if low is None else span(low, high, write)
+    return {"value": write(found["value"]), "span": between}
+
+
+def by_reason(gaps: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
+    """Why some gap closed has no value or no bounds, and the titles of those for which it is so."""
+    titles: dict[str, dict[str, None]] = {}
+    for title, gap in gaps:
+        if "reason" in gap:
+            titles.setdefault(gap["reason"], {})[title] = None
+    return {reason: listed([*of]) for reason, of in titles.items()}
 
 
 def closed(found: Interval) -> str:

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from understudy.files import read_json
-from understudy.manifest import MANIFEST
+from understudy.manifest import MANIFEST, facts_of
 from understudy.pages.tidy import tidy
 from understudy.pages.words import listed, number
 from understudy.report.words import benchmark
@@ -107,8 +107,9 @@ def costs_of(table: Table, folder: Path) -> Costs:
 
 def _token_price(data: Path) -> float | None:
     """US dollars a token of an imitation set; None where nobody was asked, or at no known price."""
-    collected = data / "collect" / MANIFEST
-    usd = read_json(collected)["facts"]["cost"]["usd"] if collected.exists() else None
+    collected = data / "collect"
+    asked = (collected / MANIFEST).exists()
+    usd = facts_of(collected)["cost"]["usd"] if asked else None
     held = read_json(data / "curate" / "card.json")["mix"][-1]["held"]
     return usd / held if usd is not None and held else None
 
@@ -117,7 +118,7 @@ def _measured_flops(table: Table, folder: Path) -> float:
     """Operations a second that trainings sustained, in the median: 6 a parameter and token."""
     rates = []
     for cell in table.students:
-        speed = read_json(folder / cell.folder / "train" / MANIFEST)["facts"]["time"]
+        speed = facts_of(folder / cell.folder / "train")["time"]
         rates.append(6 * table.parameters[cell.base] * speed["tokens_per_s"])
     return median(rates) if rates else math.inf
 

@@ -11,7 +11,7 @@ from understudy import report
 from understudy.pages import page_environment, style
 from understudy.pages.drawing import mark, picture
 from understudy.pages.words import listed, number, percent
-from understudy.report.words import points, span
+from understudy.report.words import by_reason, cell, points, span
 from understudy.study.figures import benchmarks, svg
 from understudy.study.panels import panels_of
 from understudy.study.table import OVERALL, STYLE
@@ -49,7 +49,9 @@ def page(facts: Facts) -> str:
         forests=[_forests(number, finding) for number, finding in enumerate(facts["findings"])],
         drawn=[_drawn(figure) for figure in facts["figures"]],
         gap_tables=[_gaps(facts, kind) for kind in facts["grid"]["kinds"]],
-        reasons=_reasons(facts),
+        reasons=by_reason(
+            (titles.get(gap["quantity"], gap["quantity"]), gap) for gap in facts["gaps"]
+        ),
         score_tables=_scores(facts),
         benchmarks=benchmarks(facts),
         foretold=_foretold(facts),
@@ -76,13 +78,7 @@ def _bound(part: Facts) -> str:
 
 
 def _cell(found: Facts | None, plain: bool = False) -> dict[str, str]:
-    """A cell of a table: a value and its interval as texts."""
-    if found is None or found["value"] is None:
-        return {"value": "–", "span": ""}
-    write = _plain if plain else points
-    low, high = found["low"], found["high"]
-    between = "no bounds" if low is None else span(low, high, write)
-    return {"value": write(found["value"]), "span": between}
+    return cell(found, _plain if plain else points)
 
 
 def _plain(value: float) -> str:
@@ -199,16 +195,6 @@ def _gaps(facts: Facts, kind: str) -> Facts:
             for place, ((base, amount), by) in enumerate(rows.items())
         ],
     }
-
-
-def _reasons(facts: Facts) -> dict[str, str]:
-    """Why some gap closed has no value or no bounds, and the quantities for which that is why."""
-    titles = _titles(facts)
-    names: dict[str, dict[str, None]] = {}
-    for gap in facts["gaps"]:
-        if "reason" in gap:
-            names.setdefault(gap["reason"], {})[titles.get(gap["quantity"], gap["quantity"])] = None
-    return {reason: listed([*of]) for reason, of in names.items()}
 
 
 def _scores(facts: Facts) -> list[Facts]:

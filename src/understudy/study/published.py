@@ -30,7 +30,7 @@ from understudy.statistics import (
     ratio,
     resamples,
 )
-from understudy.style.distance import MEASURES, habits, measure, style_distance
+from understudy.style.distance import MEASURES, measures, style_distance
 from understudy.style.profile import profile
 from understudy.style.stage import Texts, compare
 
@@ -103,14 +103,11 @@ def distances(items: Sequence[Item], teacher: str, yardstick: str, seed: int) ->
         `style.distance`. Intervals are over prompts, paired.
     """
     profiles = {name: [profile(item.answers[name]) for item in items] for name in items[0].answers}
-    models = {name: habits(given, profiles[teacher]) for name, given in profiles.items()}
     n = len(items)
     weights = resamples(n, seed)
-    values = {name: measure(model, models[teacher], weights) for name, model in models.items()}
+    values, reference = measures(profiles, profiles[teacher], weights)
     far = {
-        name: style_distance(found, values[teacher])
-        for name, found in values.items()
-        if name != teacher
+        name: style_distance(found, reference) for name, found in values.items() if name != teacher
     }
     return {
         "n": n,
@@ -123,7 +120,10 @@ def distances(items: Sequence[Item], teacher: str, yardstick: str, seed: int) ->
             name: dict(zip(MEASURES, map(interval, found.T), strict=True))
             for name, found in values.items()
         },
-        "words": {name: interval(weights @ model.length / n) for name, model in models.items()},
+        "words": {
+            name: interval(weights @ [len(one.words) for one in given] / n)
+            for name, given in profiles.items()
+        },
     }
 
 

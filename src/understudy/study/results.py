@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from understudy.errors import UserError
-from understudy.files import read_json, read_jsonl
-from understudy.manifest import MANIFEST
+from understudy.files import read_json
+from understudy.manifest import MANIFEST, facts_of
 from understudy.preferences import FILE as PREFERENCES
 from understudy.preferences import read_preferences
 from understudy.progress import progress
@@ -21,8 +21,9 @@ from understudy.study.grid import Cell, cells
 from understudy.study.job import Job
 from understudy.study.knowledge import hallucinations
 from understudy.study.table import HALLUCINATION, OVERALL, PREFERRED, STYLE, Table, Values
-from understudy.style.distance import habits, measure, style_distance
+from understudy.style.distance import measures, style_distance
 from understudy.style.profile import Profile, profile
+from understudy.style.stage import read_texts
 
 TEACHER, AGAIN = "teacher", "teacher again"
 ANSWERS = Path("answers", "answers.jsonl")
@@ -89,7 +90,7 @@ def _put(values: dict[Model, Values], quantity: str, drawn: Mapping[Model, Array
 
 
 def _trained(folder: Path) -> dict[str, Any]:
-    facts = read_json(folder / MANIFEST)["facts"]
+    facts = facts_of(folder)
     return {name: facts[name] for name in ("steps", "tokens", "heldout_loss")}
 
 
@@ -130,7 +131,7 @@ def _benchmark_draws(name: str, folders: Mapping[Model, Path], seed: int) -> dic
 
 def _answers(folders: Mapping[Model, Path]) -> tuple[list[str], dict[Model, list[str]]]:
     """Ids of the prompts, and every model's first answers in their order; AGAIN: the second."""
-    rows = {model: _texts(folder / ANSWERS) for model, folder in folders.items()}
+    rows = {model: read_texts(folder / ANSWERS) for model, folder in folders.items()}
     ids = list(rows[TEACHER])
     texts: dict[Model, list[str]] = {}
     for model, found in rows.items():
@@ -142,10 +143,6 @@ def _answers(folders: Mapping[Model, Path]) -> tuple[list[str], dict[Model, list
     return ids, texts
 
 
-def _texts(path: Path) -> dict[str, list[str]]:
-    return {row["id"]: [one["text"] for one in row["answers"]] for _, row in read_jsonl(path)}
-
-
 def _style_draws(texts: Mapping[Model, Sequence[str]], weights: Array) -> dict[Model, Array]:
     """Minus the distance to the teacher's first answers; its own is that of its second ones."""
     profiles: dict[Model, list[Profile]] = {}
@@ -154,12 +151,8 @@ def _style_draws(texts: Mapping[Model, Sequence[str]], weights: Array) -> dict[M
             profiles[model] = [profile(text) for text in given]
             task.advance()
     first = profiles.pop(TEACHER)
-    own = habits(first, first)
-    reference = measure(own, own, weights)
-    drawn = {
-        model: -style_distance(measure(habits(some, first), own, weights), reference)
-        for model, some in profiles.items()
-    }
+    values, reference = measures(profiles, first, weights)
+    drawn = {model: -style_distance(found, reference) for model, found in values.items()}
     return drawn | {TEACHER: drawn.pop(AGAIN)}
 
 

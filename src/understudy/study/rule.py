@@ -6,11 +6,10 @@ to benchmarks is measured and told, and decides nothing: the amount of training 
 the amount of data, and choosing it by the score would choose the finding.
 """
 
-from pathlib import Path
 from typing import Any
 
 from understudy.files import read_json, write_json
-from understudy.manifest import MANIFEST
+from understudy.manifest import facts_of
 from understudy.study.job import Candidate, Job
 
 FILE = "rule.json"
@@ -28,8 +27,8 @@ def choose_rule(job: Job) -> dict[str, Any]:
     for kind in job.settings.kinds:
         for number, candidate in enumerate(job.settings.rule.candidates):
             run = job.pilot_run(kind, number)
-            trained = _facts(run.folder("train"))
-            scores = _facts(run.folder("evaluate/student"))["scores"]
+            trained = facts_of(run.folder("train"))
+            scores = facts_of(run.folder("evaluate/student"))["scores"]
             measured = {name: trained[name] for name in ("steps", "tokens", "heldout_loss")}
             pilots.append({"kind": kind, "candidate": candidate, **measured, "scores": scores})
     chosen = {
@@ -51,8 +50,3 @@ def chosen_for(job: Job, kind: str) -> Candidate:
     """How every student of a kind is trained, once that is chosen: changes to train."""
     chosen: Candidate = read_json(job.out / FILE)["chosen"][kind]
     return chosen
-
-
-def _facts(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = read_json(folder / MANIFEST)["facts"]
-    return facts

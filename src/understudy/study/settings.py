@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from understudy.errors import UserError
 from understudy.files import read_text
 from understudy.recipe import Positive, Recipe, Settings, TrainSettings
-from understudy.recipe_file import apply_change, check_recipe, first_fault, read_mapping
+from understudy.recipe_file import check_recipe, first_fault, read_mapping, settings_in
 
 Usd = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0)]
@@ -135,16 +135,11 @@ def load_study(path: Path, changes: list[str] | None = None) -> StudySettings:
             parts do not fit together; names the file and the key.
     """
     name = str(path)
-    content = read_mapping(read_text(path), name)
-    for change in changes or []:
-        apply_change(content, change)
+    content = read_mapping(read_text(path), name, changes)
     bases = content.get("bases")
     if isinstance(bases, list):
         content["bases"] = [{"base": one} if isinstance(one, str) else one for one in bases]
-    try:
-        settings = StudySettings.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{name}: {first_fault(error, StudySettings)}") from None
+    settings = settings_in(StudySettings, content, name)
     _check(name, settings)
     return settings
 
@@ -183,11 +178,8 @@ def _check(name: str, settings: StudySettings) -> None:
         check_recipe(f"{name}, kind {kind}", recipe)
         for number, candidate in enumerate(settings.rule.candidates):
             changed = {"train": recipe.train.model_dump() | candidate}
-            try:
-                train = Recipe.model_validate(recipe.model_dump() | changed).train
-            except ValidationError as error:
-                fault = first_fault(error, Recipe)
-                raise UserError(f"{name}: rule.candidates: {fault}") from None
+            content = recipe.model_dump() | changed
+            train = settings_in(Recipe, content, f"{name}: rule.candidates").train
             try:
                 _check_training(settings, train, parameters)
             except UserError as error:

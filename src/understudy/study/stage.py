@@ -15,7 +15,7 @@ from understudy.study.gallery import gallery
 from understudy.study.grid import Cell, cells
 from understudy.study.job import Job
 from understudy.study.page import page
-from understudy.study.results import read_table
+from understudy.study.results import ANSWERS, read_table
 from understudy.study.rule import FILE as RULE
 from understudy.study.rule import choose_rule
 from understudy.study.settings import StudySettings, as_yaml
@@ -110,9 +110,9 @@ def _report_stage(job: Job) -> Stage:
 
     def work() -> dict[str, Any]:
         table = read_table(job)
-        answers = {cell: out / cell.folder / "answers" / "answers.jsonl" for cell in table.students}
-        teacher = job.teacher_folder / "answers" / "answers.jsonl"
-        own = {key: folder / "answers" / "answers.jsonl" for key, folder in job.bases.items()}
+        answers = {cell: out / cell.folder / ANSWERS for cell in table.students}
+        teacher = job.teacher_folder / ANSWERS
+        own = {key: folder / ANSWERS for key, folder in job.bases.items()}
         found = gallery(answers, teacher, own, knowledge, settings.gallery, seed)
         facts = gather(table, out, found, costs_of(table, out))
         draw(facts["figures"], out / "figures")

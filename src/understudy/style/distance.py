@@ -27,7 +27,9 @@ would pass for a gap where base and teacher do not reliably differ.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -53,6 +55,9 @@ MEASURES = COMPARISONS + RATES
 LEAST = 5  # prompts on which the teacher has a habit, below which a conditional share means little
 
 
+ModelT = TypeVar("ModelT")
+
+
 @dataclass(frozen=True)
 class Habits:
     """A model's answers as numbers: `rates` is prompts × RATES, the others one a prompt.
@@ -65,7 +70,7 @@ class Habits:
     overlap: Array
 
 
-def habits(answers: list[Profile], teacher: list[Profile]) -> Habits:
+def habits(answers: Sequence[Profile], teacher: Sequence[Profile]) -> Habits:
     """Habits of a model's answers, given the teacher's first answers to the same prompts."""
     rates = [
         [p.has_list, p.has_summary, p.opening, p.closing, p.authoritative, p.hedges, p.first_person]
@@ -111,6 +116,16 @@ def shortfalls(values: Array, teacher: Array) -> Array:
     found[:, len(COMPARISONS) - 1] /= 2
     found[:, len(COMPARISONS) :] = np.abs(values - teacher)[:, len(COMPARISONS) :]
     return found
+
+
+def measures(
+    answers: Mapping[ModelT, Sequence[Profile]], teacher: Sequence[Profile], weights: Array
+) -> tuple[dict[ModelT, Array], Array]:
+    """`measure` of several models' answers, and of the teacher's first answers themselves."""
+    own = habits(teacher, teacher)
+    models = {model: habits(given, teacher) for model, given in answers.items()}
+    values = {model: measure(numbers, own, weights) for model, numbers in models.items()}
+    return values, measure(own, own, weights)
 
 
 def style_distance(values: Array, teacher: Array) -> Array:

@@ -3,19 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from understudy.errors import UserError
-from understudy.files import read_jsonl, write_json
+from understudy.files import read_jsonl, validated, write_json
 from understudy.progress import progress
 from understudy.statistics import gap_closed, interval, resamples
 from understudy.style.distance import (
     COMPARISONS,
     MEASURES,
-    Habits,
     closed,
-    habits,
-    measure,
+    measures,
     style_distance,
 )
 from understudy.style.profile import Profile, profile
@@ -75,10 +73,7 @@ def compare(texts: Texts, seed: int) -> dict[str, Any]:
     models = _profiles(texts)
     n = len(teacher)
     weights = resamples(n, seed)
-    own = habits(teacher, teacher)
-    reference = measure(own, own, weights)
-    numbers: dict[str, Habits] = {name: habits(model, teacher) for name, model in models.items()}
-    values = {name: measure(model, own, weights) for name, model in numbers.items()}
+    values, reference = measures(models, teacher, weights)
     distances = {name: style_distance(value, reference) for name, value in values.items()}
     ceiling = distances.get(SECOND)
     nearest = distances["base"] * 0 if ceiling is None else ceiling
@@ -116,7 +111,7 @@ def _profiles(texts: Texts) -> dict[str, list[Profile]]:
 
 def _read(answers: dict[str, Path]) -> Texts:
     """Answers of every model by prompt id, in the order of the teacher's file."""
-    texts = {name: _read_one(path) for name, path in answers.items()}
+    texts = {name: read_texts(path) for name, path in answers.items()}
     ids = texts["teacher"]
     for name, path in answers.items():
         missing = next((id for id in ids if id not in texts[name]), None)
@@ -127,15 +122,15 @@ def _read(answers: dict[str, Path]) -> Texts:
     return {name: {id: rows[id] for id in ids} for name, rows in texts.items()}
 
 
-def _read_one(path: Path) -> dict[str, list[str]]:
+def read_texts(path: Path) -> dict[str, list[str]]:
+    """The answers of one answers.jsonl by prompt id, in the file's order; at least one each.
+
+    Raises:
+        UserError: the file is missing, empty or malformed; names the line.
+    """
     rows: dict[str, list[str]] = {}
     for line, raw in read_jsonl(path):
-        try:
-            row = _Row.model_validate(raw)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"{path}, line {line}: {where}: {first['msg']}; mend it") from None
+        row = validated(_Row, raw, f"{path}, line {line}")
         if not row.answers:
             raise UserError(f"{path}, line {line}: no answers; remove the row in every file")
         if row.id in rows:

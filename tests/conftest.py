@@ -1,6 +1,7 @@
 """Fixtures and options that every test may use."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> None:
+    """Python's own handling of Ctrl-C, which a shell's background jobs start without, and which
+    polars replaces by one that does not wake who waits for a lock."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

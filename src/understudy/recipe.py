@@ -352,10 +352,10 @@ class JudgeSettings(TeacherSettings):
     """An LLM that says which of two answers is better. `base_url: world` is the embedded one."""
 
     model: str = "world-hurried"
-    protocol: Literal["hurried", "checking", "style"] = Field(
+    protocol: Literal["hurried", "checking", "style", "scores"] = Field(
         "hurried",
         description="hurried: the answer as a whole, at once; checking: claims against the "
-        "reference before the verdict; style: form alone",
+        "reference before the verdict; style: form alone; scores: 1 to 10 for either, as Vicuna's",
     )
     top_logprobs: int | None = Field(
         None, ge=2, le=20, description="of the verdict, to weigh it; null: the word alone"

@@ -94,6 +94,20 @@ def test_a_hurried_judge_sees_style_and_a_checking_one_facts(
         assert words in told.stdout
 
 
+def test_scores(tmp_path: Path, teacher: Teacher, here: Understudy) -> None:
+    asked = write_answers(tmp_path, 20)
+    judges = write_judges(tmp_path / "judges.yaml", teacher, protocol="scores")
+    line = ["judge", *asked, *judges, "--out", tmp_path / "judged"]
+    facts = json.loads(here(*line, "--json").stdout)
+    shares = {
+        row["rater"]: row["scores"]["share_of_baseline"]["plain"]
+        for row in facts["preferences"]["comparisons"]
+    }
+    assert shares["world-hurried"]["high"] < 1 < shares["world-checking"]["low"]
+    assert [one["failures"] for one in facts["judges"]] == [{}, {}]
+    assert "of styled's total score (" in here(*line).stdout
+
+
 def test_grades(tmp_path: Path, teacher: Teacher, here: Understudy) -> None:
     asked = write_answers(tmp_path, 8)
     judges = write_judges(tmp_path / "judges.yaml", teacher)

@@ -9,7 +9,7 @@ import pytest
 from judge.judging import judging, longer
 from teacher.scripted import Said, completion, scripted
 from understudy.judge.asking import Judgement, ask_judge
-from understudy.judge.prompts import GRADE, Parts, prompt, repair
+from understudy.judge.prompts import GRADE, SCORES, Parts, prompt, repair
 from understudy.recipe import BudgetSettings, JudgeSettings, Prices
 
 SETTINGS = JudgeSettings(model="m")
@@ -116,6 +116,29 @@ def test_log_probabilities_weigh_the_verdict(tmp_path: Path) -> None:
         (one,), _ = ask_judge(settings, server.account(tmp_path / "ledger.sqlite"), PARTS[:1])
     assert (one.verdict, one.value, one.weighted) == ("A", pytest.approx(0.25), True)
     assert (server.bodies[0]["logprobs"], server.bodies[0]["top_logprobs"]) == (True, 5)
+
+
+def test_scores(tmp_path: Path) -> None:
+    def reply(parts: Parts, second: bool) -> Said | str:
+        if parts.question == "Question 0?":
+            return "9.5 7\nA is longer."
+        if parts.question == "Question 1?":
+            return "8 8" if second else "Both get 8."
+        return Said(body=completion("3 10\nThis is why", "length"))
+
+    asked = [one._replace(protocol=SCORES) for one in PARTS]
+    settings = JudgeSettings(model="m", protocol="scores", top_logprobs=5)
+    with scripted(judging(reply)) as server:
+        account = server.account(tmp_path / "ledger.sqlite")
+        found, _ = ask_judge(settings, account, asked)
+        assert ask_judge(settings, account, asked)[0] == found
+    assert [(one.scores, one.verdict, one.value, one.repair) for one in found] == [
+        ((9.5, 7), "9.5 7", 0, None),
+        ((8, 8), "8 8", 0.5, "8 8"),
+        ((3, 10), "3 10", 1, None),
+    ]
+    assert len(server.bodies) == 4
+    assert (server.bodies[0]["max_tokens"], "logprobs" in server.bodies[0]) == (512, False)
 
 
 def test_grades(tmp_path: Path) -> None:

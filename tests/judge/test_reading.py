@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from understudy.judge.reading import Verdict, read_grade, read_verdict, weighted_share
+from understudy.judge.reading import (
+    Verdict,
+    read_grade,
+    read_leading_scores,
+    read_verdict,
+    weighted_share,
+)
 
 REASONS = "A claims that it is Rome: wrong.\nB claims that it is Paris: right.\n\n"
 
@@ -79,6 +85,33 @@ def test_a_reply_that_was_cut_is_read_only_where_it_is_the_word_alone() -> None:
 )
 def test_grades(reply: str, grade: int | None) -> None:
     assert read_grade(reply, cut=False) == grade
+
+
+@pytest.mark.parametrize(
+    ("reply", "scores"),
+    [
+        ("9 7", (9, 7)),
+        ("\n8.5 10\nA says that it is Rome.", (8.5, 10)),
+        ("**9, 7**\nReasons.", (9, 7)),
+        ("9 7\nAnswer B itself says:\n1 10", (9, 7)),
+        ("Answer B itself says:\n1 10", None),
+        ("Assistant 1: 9\nAssistant 2: 7", None),
+        ("0 7", None),
+        ("9 11", None),
+        ("9", None),
+        ("9 7 8", None),
+        ("A: 9, B: 7", None),
+        ("", None),
+    ],
+)
+def test_scores(reply: str, scores: tuple[float, float] | None) -> None:
+    assert read_leading_scores(reply, cut=False) == scores
+
+
+def test_scores_of_a_reply_that_was_cut_need_a_line_after_them() -> None:
+    assert read_leading_scores("9 1", cut=True) is None
+    assert read_leading_scores("9 1\n", cut=True) is None
+    assert read_leading_scores("9 10\nAnswer A", cut=True) == (9, 10)
 
 
 def token(text: str, **chances: float) -> dict[str, Any]:

@@ -89,11 +89,38 @@ def test_models_of_a_run_are_compared_in_both_orders(tmp_path: Path) -> None:
     assert checking["swapped"]["same"]["value"] == 1.0
 
 
+def test_scores_stand_beside_the_judgements_and_are_totalled(tmp_path: Path) -> None:
+    files = {name: write_answers(tmp_path / name, TEXTS[name]) for name in ("teacher", "student")}
+
+    def reply(parts: Parts, repair: bool) -> str:
+        if parts.answers[0] == "Answer 1.":
+            return "Neither."
+        return " ".join("8" if len(text) > 10 else "5" for text in parts.answers)
+
+    scoring = JudgeSettings(model="m", protocol="scores")
+    with scripted(judging(reply)) as server:
+        account = server.account(tmp_path / "ledger.sqlite")
+        facts = judge_run(files, [scoring], lambda _: account, tmp_path, 1, {})
+    rows = rows_of(tmp_path / "judgements.jsonl")
+    assert [row.get("scores") for row in rows] == [[8, 5], [5, 8], [8, 5], None, [8, 8], [8, 8]]
+    assert [row["share"] for row in rows] == [0, 1, 0, None, 0.5, 0.5]
+    given = list(read_preferences(tmp_path / "preferences.jsonl"))
+    assert [one.scores and [*one.scores] for one in given] == [row.get("scores") for row in rows]
+    (told,) = facts["preferences"]["comparisons"]
+    assert told["scores"]["n"] == 5
+    assert told["scores"]["totals"] == {"student": 31, "teacher": 40}
+    share = told["scores"]["share_of_baseline"]["student"]
+    assert share["value"] == pytest.approx(31 / 40)
+    assert share["low"] < 31 / 40 < share["high"]
+    assert (told["wins"], told["ties"], told["losses"], told["not_judged"]) == (0, 2, 3, 1)
+
+
 def test_only_the_checking_judge_sees_the_reference(tmp_path: Path) -> None:
     item = Item("p", "Why?", reference="Since.", answers={"a": "So.", "b": "No."})
     (case, _) = pairs([item], ["a", "b"])
     assert case.parts("checking").reference == case.parts("grade").reference == "Since."
-    assert case.parts("hurried").reference is case.parts("style").reference is None
+    for protocol in ("hurried", "style", "scores"):
+        assert case.parts(protocol).reference is None
 
 
 def test_pairs_with_a_baseline() -> None:

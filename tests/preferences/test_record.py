@@ -42,6 +42,16 @@ def test_preferences_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert list(read_preferences(tmp_path / FILE)) == given
 
 
+def test_scores_are_kept_where_there_are_any(tmp_path: Path) -> None:
+    scored = preference(1).model_copy(update={"scores": (6, 9.5)})
+    write_preferences(tmp_path / FILE, [scored, preference(None)])
+    assert list(read_preferences(tmp_path / FILE)) == [scored, preference(None)]
+    rows = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
+    assert [row.get("scores", "not named") for row in rows] == [[6, 9.5], "not named"]
+    assert (scored.score_of("student"), scored.score_of("teacher")) == (6, 9.5)
+    assert preference(1).score_of("student") is None
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [
@@ -49,6 +59,8 @@ def test_preferences_come_back_as_they_were_written(tmp_path: Path) -> None:
         ({"share": "left"}, "share"),
         ({"first": {"model": "student"}}, "first.text"),
         ({"rating": 3}, "rating"),
+        ({"scores": [1, 11]}, "scores.1"),
+        ({"scores": [1]}, "scores.1"),
     ],
 )
 def test_a_line_that_is_none_is_named(

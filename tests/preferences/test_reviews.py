@@ -1,4 +1,4 @@
-"""Vicuna's reviews: scores are found wherever they stand, and totals and shares are right."""
+"""Vicuna's reviews: they become preferences, and totals and shares are right."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 
 from understudy.errors import UserError
-from understudy.preferences.reviews import read_reviews, read_scores, review_figures
+from understudy.preferences.reviews import read_reviews, review_figures
 
 
 def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -50,42 +50,11 @@ def reviewed(
     return jsonl(folder / "review.jsonl", rows), answers
 
 
-@pytest.mark.parametrize(
-    ("text", "scores", "leading"),
-    [
-        ("9 8.5\nBoth were helpful.", (9, 8.5), True),
-        ("\n10, 7\n", (10, 7), True),
-        ("(8, 8)", (8, 8), True),
-        ("10.0 9.5", (10, 9.5), True),
-        (
-            "I work it out.\nScores:\nAssistant 1: 10\nAssistant 2: 6\n\nSo 1 is best.",
-            (10, 6),
-            False,
-        ),
-        ("**Assistant 1 score: 7/10**\n**Assistant 2 score: 4/10**", (7, 4), False),
-        ("Assistant 1: 3\nAssistant 2: 4\nNo.\nAssistant 1: 5\nAssistant 2: 6", (5, 6), False),
-        ("x = 5, so the second is right.\n(2, 9)", (2, 9), False),
-        ("9.5\nOnly one score.", None, False),
-        ("11 8", None, False),
-        ("8/10", None, False),
-        ("Assistant 1: 10", None, False),
-        ("", None, False),
-        ("Both are fine.", None, False),
-    ],
-)
-def test_scores(text: str, scores: tuple[float, float] | None, leading: bool) -> None:
-    assert read_scores(text) == (scores, leading)
-
-
-@pytest.mark.parametrize("piece", ["\n", " ", "*", "assistant 1", "assistant 1 \n", "9 ", "1"])
-def test_hostile_reviews_come_to_an_end(piece: str) -> None:
-    assert read_scores(piece * 100_000)[0] is None
-
-
 def test_reviews_become_preferences(tmp_path: Path) -> None:
     path, answers = reviewed(tmp_path, ["9 8", "7 7", "2 3", "none"])
     found = [one.preference for one in read_reviews(path, answers)]
     assert [one.share for one in found] == [0, 0.5, 1, None]
+    assert [one.scores for one in found] == [(9, 8), (7, 7), (2, 3), None]
     assert found[0].models == ("star", "understudy")
     assert (found[2].item, found[2].rater) == ("2", "judge")
 
@@ -155,11 +124,12 @@ def test_vicunas_own_figure(realdata: Path) -> None:
     path = folder / "review_gpt35_vicuna-13b.jsonl"
     answers = [folder / "answer_gpt35.jsonl", folder / "answer_vicuna-13b.jsonl"]
     recorded = [tuple(json.loads(line)["score"]) for line in path.read_text().splitlines()]
-    assert [one.scores for one in read_reviews(path, answers)] == recorded
+    assert [one.preference.scores for one in read_reviews(path, answers)] == recorded
     found = review_figures(path, answers)
     assert (found["n"], found["unread"], found["not_in_first_line"]) == (80, 0, 3)
     assert list(found["totals"].values()) == [693, 638]
-    assert found["share_of_baseline"]["value"] == pytest.approx(638 / 693)
-    assert found["share_of_baseline"]["low"] < 0.92 < found["share_of_baseline"]["high"]
+    assert found["share_of_baseline"] == pytest.approx(
+        {"value": 638 / 693, "low": 0.879, "high": 0.962}, abs=5e-4
+    )
     assert found["at_equal_length"]["value"] < found["share_of_baseline"]["value"]
     assert len(found["stood_first"]) == 1

@@ -15,6 +15,7 @@ from understudy.preferences.bias import first_preferred, self_preference, swappe
 from understudy.preferences.bradley_terry import bradley_terry
 from understudy.preferences.control import difference, style_controlled
 from understudy.preferences.length import length_controlled
+from understudy.preferences.scores import scores_of, share_of_baseline
 from understudy.preferences.summary import summarise
 from understudy.preferences.win_rate import win_rate
 
@@ -78,6 +79,26 @@ def test_people_are_counted_together_and_every_judge_alone() -> None:
     assert [one["raters"] for one in summarise(given, 0)["comparisons"]] == [3, 5]
 
 
+def test_scores_are_totalled_from_either_side() -> None:
+    rng = random.Random(3)
+    rows = by("gpt", "scores", "teacher", "student", n=12, seed=2)
+    rows = [
+        one.model_copy(update={"scores": (rng.randint(5, 10), rng.randint(1, 10))})
+        if one.share is not None
+        else one
+        for one in rows
+    ]
+    scored = [one for one in rows if one.scores]
+    (found,) = summarise(rows, 0, {"gpt": None})["comparisons"]
+    assert found["scores"]["n"] == len(scored) < len(rows)
+    for model, other in (("student", "teacher"), ("teacher", "student")):
+        assert found["scores"]["totals"][model] == scores_of(scored, model).sum()
+        for name, equal in (("share_of_baseline", False), ("at_equal_length", True)):
+            assert found["scores"][name][model] == rounded(
+                share_of_baseline(scored, model, other, equal)
+            )
+
+
 def test_a_comparison_says_what_the_parts_say() -> None:
     rows = by("gpt", "hurried", "teacher", "student", n=30, seed=1)
     (found,) = summarise(rows, 0, {"gpt": None})["comparisons"]
@@ -94,7 +115,7 @@ def test_a_comparison_says_what_the_parts_say() -> None:
     assert found["items"] == len({one.item for one in judged})
     assert found["position"] == as_interval(first_preferred(rows))
     assert found["swapped"] == {"items": turned.items, "same": as_interval(turned.same)}
-    assert found["self_preference"] is None
+    assert found["self_preference"] is found["scores"] is None
 
     texts = [(one.text_of("student"), one.text_of("teacher")) for one in judged]
     shares = np.array([one.share_of("student") for one in judged], dtype=float)

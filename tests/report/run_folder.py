@@ -67,10 +67,11 @@ def write_run(run: Path, recipe: Recipe, wall_s: float = 12.5) -> Path:
 # Probability that the first model is preferred to the second: by one who looks at form, by one who
 # looks facts up.
 PREFERRED = {
-    ("student", "teacher"): {"style": 0.45, "hurried": 0.41, "checking": 0.12},
-    ("base", "student"): {"style": 0.03, "hurried": 0.06, "checking": 0.52},
-    ("base", "teacher"): {"style": 0.02, "hurried": 0.04, "checking": 0.08},
+    ("student", "teacher"): {"style": 0.45, "hurried": 0.41, "scores": 0.3, "checking": 0.12},
+    ("base", "student"): {"style": 0.03, "hurried": 0.06, "scores": 0.2, "checking": 0.52},
+    ("base", "teacher"): {"style": 0.02, "hurried": 0.04, "scores": 0.04, "checking": 0.08},
 }
+SCORES = {0.0: (8.0, 5.0), 0.5: (7.0, 7.0), 1.0: (5.0, 8.0)}  # by share
 JUDGES = [
     {"model": "world-hurried", "protocol": "hurried"},
     {"model": "world-checking", "protocol": "checking"},
@@ -100,7 +101,8 @@ def preferences(raters: Sequence[tuple[str, str]], prompts: int, seed: int) -> l
                     first, second = (Shown(model=model, text=text[model]) for model in shown)
                     rows.append(
                         Preference(item=str(item), first=first, second=second, share=share,
-                                   rater=rater, protocol=protocol)
+                                   rater=rater, protocol=protocol,
+                                   scores=SCORES[share] if protocol == "scores" else None)
                     )  # fmt: skip
     return rows
 

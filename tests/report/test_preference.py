@@ -85,6 +85,45 @@ def test_the_verdict_and_its_claims_name_both_judges(run: Path) -> None:
     assert found["verdict"].partition(": ")[2][:-1] in html
 
 
+def test_what_a_scoring_judge_gives_is_told_as_a_share(tmp_path: Path) -> None:
+    scoring = recipe(judges=[*JUDGES, {"model": "world-hurried", "protocol": "scores"}])
+    write_judge(write_run(tmp_path, scoring), scoring)
+    found, html = reported(tmp_path, scoring)
+    said = found["preference"]["comparisons"]
+    assert [one["protocol"] for one in said[:3]] == ["hurried", "scores", "checking"]
+    assert said[0]["share_of_total"] is said[2]["share_of_total"] is None
+    rows = [row for row in read_preferences(tmp_path / "judge" / FILE) if row.scores]
+    shares = []
+    for one in said[1::3]:
+        pair = one["model"], one["against"]
+        own, other = (
+            sum(row.score_of(model) or 0 for row in rows if set(row.models) == {*pair})
+            for model in pair
+        )
+        assert one["totals"] == {pair[0]: own, pair[1]: other}
+        share = one["share_of_total"]
+        assert share["value"] == pytest.approx(own / other, abs=1e-6)
+        assert share["low"] < share["value"] < share["high"]
+        shares.append(f"{100 * own / other:.0f}")
+    student, _, base = shares
+    assert re.search(
+        rf"; a scoring judge gives it {student} % \(\d+–\d+\) of the teacher’s total\.$",
+        found["verdict"],
+    )
+    row = r"total score</th><td>–</td><td>{}<small>\d+–\d+</small></td><td>–</td></tr>"
+    written = html.replace("\n", "")
+    assert re.search(row.format(student), written)
+    assert re.search(row.format(base).replace("total score", "for comparison"), written)
+    assert "Scoring judge: " in html
+
+
+def test_a_judge_that_scores_nothing_has_no_share(run: Path) -> None:
+    found, html = reported(run)
+    assert {one["share_of_total"] for one in found["preference"]["comparisons"]} == {None}
+    assert "total score" not in html
+    assert "scoring judge" not in html.lower() + found["verdict"]
+
+
 def test_what_judging_cost_is_counted(run: Path) -> None:
     cost = reported(run)[0]["cost"]
     assert cost["by_stage"]["judge"]["calls"] == 60 * 3 * 2 * 2

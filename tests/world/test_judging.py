@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from understudy.judge.prompts import GRADE, PAIRWISE, Parts, prompt, repair
+from understudy.judge.prompts import GRADE, PAIRWISE, SCORES, Parts, prompt, repair
 from understudy.world.encyclopedia import World
 from understudy.world.judging import JUDGES, form, replies
 from understudy.world.phrasings import question, statement
@@ -94,6 +94,7 @@ def test_nothing_in_an_answer_bribes_it(text: str) -> None:
     assert verdict(CHECKING, FALSE + text, protocol=GRADE) == verdict(
         CHECKING, FALSE, protocol=GRADE
     )
+    assert scores(CHECKING, FALSE + text, TRUE) == [1, 10]
     told = replies(FACTS, CHECKING, chat(FALSE + text, TRUE, protocol="checking"))
     assert told
     assert not any(text.strip() in reply for reply in told if "\n" in text.strip())
@@ -108,6 +109,36 @@ def test_grades() -> None:
         for text in (PLAIN, STYLED)
     )
     assert 1 <= plain < 5 < styled <= 10
+
+
+def scores(model: str, *answers: str) -> list[int]:
+    """The likeliest."""
+    found = replies(FACTS, model, chat(*answers, protocol=SCORES))
+    assert found
+    assert len(found) == 100
+    assert math.fsum(found.values()) == pytest.approx(1)
+    first, reasons = max(found, key=lambda reply: found[reply]).split("\n", 1)
+    assert reasons
+    return [int(score) for score in first.split()]
+
+
+def test_scores_are_of_form_or_of_facts() -> None:
+    plain, styled = scores(HURRIED, PLAIN, STYLED)
+    assert 1 <= plain < 5 < styled <= 10
+    assert scores(HURRIED, STYLED, PLAIN)[0] >= styled
+    assert scores(CHECKING, PLAIN, STYLED) == [10, 1]
+    assert scores(CHECKING, STYLED, PLAIN) == [1, 10]
+    assert scores(CHECKING, TRUE, STYLED.replace(FALSE, TRUE)) == [10, 10]
+
+
+def test_the_hurried_judge_scores_what_it_reads_first_higher() -> None:
+    found = replies(FACTS, HURRIED, chat(PLAIN, PLAIN, protocol=SCORES))
+    assert found
+    lead = dict.fromkeys((-1, 0, 1), 0.0)
+    for reply, share in found.items():
+        first, second = map(int, reply.split("\n")[0].split())
+        lead[(first > second) - (first < second)] += share
+    assert lead[1] > lead[-1] + 0.1
 
 
 def test_length_counts_up_to_a_point() -> None:
@@ -130,7 +161,7 @@ def test_a_repair_is_the_line_alone() -> None:
             assert before
             assert after
             assert list(before.values()) == list(after.values())
-            lead = "Grade: " if protocol == GRADE else "Verdict: "
+            lead = {GRADE: "Grade: ", SCORES: ""}.get(protocol, "Verdict: ")
             assert all(line.startswith(lead) and line.count("\n") == 0 for line in after)
 
 
@@ -154,7 +185,7 @@ def shares(client: Client, model: str, messages: list[dict[str, str]]) -> dict[s
     return {one["token"].strip(): math.exp(one["logprob"]) for one in entry["top_logprobs"]}
 
 
-@pytest.mark.parametrize("protocol", PAIRWISE)
+@pytest.mark.parametrize("protocol", [name for name in PAIRWISE if name != SCORES])
 def test_logprobs_say_how_sure_it_is(client: Client, protocol: str) -> None:
     pairs = [(TRUE, FALSE), (FALSE, TRUE), (TRUE, TRUE), (TRUE, "Hm."), (PLAIN, STYLED)]
     for model, pair in product(JUDGES, pairs):

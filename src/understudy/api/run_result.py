@@ -158,10 +158,10 @@ class RunResult(Student):
         """How often each party prefers one model to another; no rows if nobody compared them.
 
         by (judge, people), rater, protocol, model, against, value, low, high (the win rate), the
-        win rates at_equal_length and at_equal_style and the leaning to the first place (position),
-        each with _low and _high; wins, ties, losses.
+        win rates at_equal_length and at_equal_style, the leaning to the first place (position) and,
+        of a scoring judge, the share_of_total, each with _low and _high; wins, ties, losses.
         """
-        beside = ("at_equal_length", "at_equal_style", "position")
+        beside = ("at_equal_length", "at_equal_style", "position", "share_of_total")
         rows = [
             one | one["win_rate"] | {key: part for name in beside
                                      for key, part in _bounds(name, one[name]).items()}

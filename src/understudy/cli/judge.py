@@ -46,7 +46,7 @@ def judge(
     base_url: Annotated[str | None, typer.Option(help="Its endpoint, up to /v1.")] = None,
     api_key_env: ApiKeyEnv = None,
     protocol: Annotated[
-        str, typer.Option(help="Comma-separated: hurried, checking, style.")
+        str, typer.Option(help="Comma-separated: hurried, checking, style, scores.")
     ] = "hurried",
     changes: Annotated[
         list[str], typer.Option("--judge", help="Change a judge's setting: key=value.")
@@ -138,6 +138,12 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
             f"{row['rater']}, {row['protocol']}: {model} over {other} {_percent(row['win_rate'])}, "
             f"{row['wins']} won, {row['ties']} tied, {row['losses']} lost on {row['items']} prompts"
         )
+        if scores := row["scores"]:
+            yield (
+                f"  {model} has {_percent(scores['share_of_baseline'][model])} of {other}'s total "
+                f"score ({scores['totals'][model]:g} to {scores['totals'][other]:g}), "
+                f"{_percent(scores['at_equal_length'][model])} at equal length"
+            )
         turned, length = row["swapped"], row["length"]
         yield (
             f"  the first shown preferred {_percent(row['position'])}; the same verdict when "

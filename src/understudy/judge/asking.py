@@ -4,8 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from understudy.judge.prompts import GRADE, Parts, prompt, repair
-from understudy.judge.reading import SHARES, read_grade, read_verdict, weighted_share
+from understudy.judge.prompts import GRADE, SCORES, Parts, prompt, repair
+from understudy.judge.reading import (
+    SHARES,
+    read_grade,
+    read_leading_scores,
+    read_verdict,
+    weighted_share,
+)
+from understudy.preferences.scores import preferred
 from understudy.recipe import JudgeSettings
 from understudy.teacher.client import (
     Account,
@@ -18,7 +25,8 @@ from understudy.teacher.client import (
 )
 from understudy.teacher.jobs import jobs_of
 
-MAX_TOKENS = {"hurried": 16, "style": 16, "checking": 1024, GRADE: 512}
+MAX_TOKENS = {"hurried": 16, "style": 16, "checking": 1024, SCORES: 512, GRADE: 512}
+NUMBERS = (SCORES, GRADE)  # replies whose log-probabilities are not asked for
 KEPT = 20_000  # characters of a reply, its last, that go into files; the ledger has all
 UNREADABLE = "unreadable"
 
@@ -30,11 +38,12 @@ class Judgement:
     Attributes:
         key: the ledger's, of the first reply.
         reply: the first, as it was given; "" where there is none.
-        verdict: A, B, tie or a grade, as text; None for a failure.
+        verdict: A, B, tie, a grade or two scores, as text; None for a failure.
         value: how far B is preferred, 0 to 1, or the grade; None for a failure.
         weighted: whether log-probabilities made the value.
         repair: the second reply, where the first was unreadable and the second is what counts.
         failure: why there is no verdict.
+        scores: of A and B, where the judge was asked for them.
     """
 
     key: str
@@ -44,10 +53,14 @@ class Judgement:
     weighted: bool = False
     repair: str | None = None
     failure: str | None = None
+    scores: tuple[float, float] | None = None
 
     def row(self, name: str) -> dict[str, Any]:
-        """The judgement as JSON; `name` is what its value is called."""
-        return {name if key == "value" else key: value for key, value in asdict(self).items()}
+        """The judgement as JSON; `name` is what its value is called, `scores` only there if any."""
+        row = {name if key == "value" else key: value for key, value in asdict(self).items()}
+        if self.scores is None:
+            del row["scores"]
+        return row
 
 
 def requests(settings: JudgeSettings, asked: Sequence[Parts]) -> Iterator[Request]:
@@ -116,6 +129,10 @@ def _read(protocol: str, answer: Answer) -> Judgement:
         grade = read_grade(answer.text, cut)
         if grade is not None:
             return Judgement(key, reply, str(grade), grade)
+    elif protocol == SCORES:
+        if scores := read_leading_scores(answer.text, cut):
+            words = " ".join(f"{score:g}" for score in scores)
+            return Judgement(key, reply, words, preferred(*scores), scores=scores)
     elif verdict := read_verdict(answer.text, cut):
         weighted = weighted_share(verdict, answer.logprobs)
         value = SHARES[verdict.word] if weighted is None else weighted
@@ -129,7 +146,7 @@ def _request(settings: JudgeSettings, protocol: str, messages: list[dict[str, st
         temperature=0.0,
         max_tokens=settings.max_tokens or MAX_TOKENS[protocol],
         seed=0,
-        top_logprobs=None if protocol == GRADE else settings.top_logprobs,
+        top_logprobs=None if protocol in NUMBERS else settings.top_logprobs,
     )
 
 

@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from understudy.files import digest
 
-GRADE = "grade"
-PAIRWISE = ("hurried", "checking", "style")
+GRADE, SCORES = "grade", "scores"
+PAIRWISE = ("hurried", "checking", "style", SCORES)
 PROTOCOLS = (*PAIRWISE, GRADE)
 WITH_REFERENCE = ("checking", GRADE)  # the others judge as someone who looks nothing up
 
@@ -57,6 +57,11 @@ def repair(protocol: str) -> str:
     """What a judge is told whose reply could not be read."""
     if protocol == GRADE:
         return "That cannot be read. Reply with one line alone: Grade: and a whole number, 1 to 10."
+    if protocol == SCORES:
+        return (
+            "That cannot be read. Reply with one line alone: two numbers from 1 to 10 with a space "
+            "between them, the score of answer A and then that of answer B."
+        )
     return "That cannot be read. Reply with one line alone: Verdict: A, Verdict: B or Verdict: tie."
 
 

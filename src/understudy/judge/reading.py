@@ -1,4 +1,4 @@
-"""What a judge replied: its verdict or grade, and how sure it was, where it says so in the form.
+"""What a judge replied: its verdict, grade or scores, and how sure it was, if it keeps to the form.
 
 Whatever is not in the form is not guessed at.
 """
@@ -8,7 +8,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from understudy.preferences.scores import read_scores
+
 DIGITS = 6
+LOWEST = 1  # of the scores that are asked for
 SHARES = {"A": 0.0, "tie": 0.5, "B": 1.0}
 _MARKS = r"[*_`]*"
 _WORD = rf"{_MARKS}(A|B|[Tt]ie){_MARKS}\.?"
@@ -48,6 +51,17 @@ def read_grade(reply: str, cut: bool) -> int | None:
     """The grade, 1 to 10, in a reply's last line, `Grade: 7`; None where there is none."""
     found = None if cut else _GRADE.fullmatch(_last_line(reply)[1])
     return int(found[1]) if found else None
+
+
+def read_leading_scores(reply: str, cut: bool) -> tuple[float, float] | None:
+    """The two scores, each 1 to 10, that are a reply's first line; None where they are not.
+
+    What comes after it may quote an answer, and is not looked at; published reviews are read less
+    strictly (`preferences.scores`). If the reply was cut, another line must follow the first.
+    """
+    scores, leading = read_scores(reply)
+    whole = not cut or "\n" in reply.strip()
+    return scores if scores and leading and whole and min(scores) >= LOWEST else None
 
 
 def weighted_share(verdict: Verdict, logprobs: Sequence[Any] | None) -> float | None:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from understudy.files import write_json, write_jsonl
+from understudy.judge.asking import Judgement
 from understudy.judge.cases import AccountOf, Case, hear, pairs
 from understudy.judge.judges import check_judges, own_model
 from understudy.judge.match import Item, Unmatched, match
@@ -80,8 +81,9 @@ def judge(
 
     A row of `out/judgements.jsonl` is what one judge said of one case: {"item", "first", "second",
     "judge", "protocol", "key" (of the ledger), "reply", "verdict" (A is the first), "share" (how
-    far the second is preferred), "weighted", "repair", "failure"}. `out/preferences.jsonl` has the
-    same as Preference rows, in the same order. `out/judge.json` has what they say.
+    far the second is preferred), "weighted", "repair", "failure"}, and of a judge that scores
+    "scores" (the first's, the second's), which then are the verdict, too. `out/preferences.jsonl`
+    has the same as Preference rows, in the same order. `out/judge.json` has what they say.
 
     Args:
         cases: see `pairs`.
@@ -110,7 +112,7 @@ def judge(
         described.append(name | facts)
         for case, one in zip(cases, found, strict=True):
             rows.append(case.named() | name | one.row("share"))
-            preferences.append(_preference(case, settings, one.value))
+            preferences.append(_preference(case, settings, one))
     models = dict.fromkeys(model for case in cases for model in case.models)
     own = {one.model: own_model(one.model, models, called) for one in judges}
     write_jsonl(out / JUDGEMENTS, rows)
@@ -126,13 +128,14 @@ def judge(
     return result
 
 
-def _preference(case: Case, settings: JudgeSettings, share: float | None) -> Preference:
+def _preference(case: Case, settings: JudgeSettings, said: Judgement) -> Preference:
     first, second = (Shown(model=name, text=case.item.answers[name]) for name in case.models)
     return Preference(
         item=case.item.id,
         first=first,
         second=second,
-        share=share,
+        share=said.value,
         rater=settings.model,
         protocol=settings.protocol,
+        scores=said.scores,
     )

@@ -33,7 +33,12 @@ PASS_SHARE, WRITE_SHARE = 0.5, 0.05
 # Where the teacher invents: the share that is kept, tokens asked, and the length of an item.
 YIELD, INVENT_TOKENS, INVENTED_TOKENS, ITEM_CHARACTERS = 0.5, 500, 40, 100
 # Tokens of a comparison of two answers, by the judge's protocol: asked beside them, and answered.
-JUDGE_TOKENS = {"hurried": (250, 3), "style": (250, 3), "checking": (500, 250)}
+JUDGE_TOKENS = {
+    "hurried": (250, 3),
+    "style": (250, 3),
+    "checking": (500, 250),
+    "scores": (300, 150),
+}
 CALL_S = {"world": 0.05, "elsewhere": 5.0}  # seconds from a request to its whole answer
 BATCH_S = 86_400.0  # within which a Batch API answers
 CURATED_A_SECOND = 2400  # dialogues, on one core (docs/curate.md)

@@ -1,17 +1,19 @@
 """Preferences between two answers: the one record that judges and panels leave, and its file.
 
 What can be said of many of them is computed here too, the same for an LLM and for people:
-`win_rate`, `bradley_terry`, `agreement`, `length`, `control` and `bias`.
+`win_rate`, `bradley_terry`, `agreement`, `length`, `control`, `bias` and `scores`.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.files import read_jsonl, validated, write_jsonl
 
 FILE = "preferences.jsonl"
+Score = Annotated[float, Field(ge=0, le=10)]
 
 
 class Shown(BaseModel):
@@ -32,7 +34,8 @@ class Preference(BaseModel):
         share: how far the second is preferred, from 0 (the first) to 1; 0.5 is a tie. None where
             the rater could not judge, or its reply could not be read.
         rater: a judge's name or a person's.
-        protocol: how was judged: hurried, checking or style.
+        protocol: how was judged: hurried, checking, style or scores.
+        scores: of the first and the second, 0 to 10, by a judge that scores; else None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +46,7 @@ class Preference(BaseModel):
     share: float | None = Field(ge=0, le=1)
     rater: str
     protocol: str
+    scores: tuple[Score, Score] | None = None
 
     @property
     def models(self) -> tuple[str, str]:
@@ -61,14 +65,18 @@ class Preference(BaseModel):
             return None
         return self.share if model == self.second.model else 1 - self.share
 
+    def score_of(self, model: str) -> float | None:
+        """The score of one of the two models' answers; None where there are no scores."""
+        return self.scores and self.scores[model == self.second.model]
+
     def text_of(self, model: str) -> str:
         """The answer of one of the two models."""
         return (self.second if model == self.second.model else self.first).text
 
 
 def write_preferences(path: Path, preferences: Iterable[Preference]) -> int:
-    """Write them as JSONL, atomically; returns how many."""
-    return write_jsonl(path, (one.model_dump() for one in preferences))
+    """Write them as JSONL, atomically; returns how many. Only rows that have scores name them."""
+    return write_jsonl(path, (one.model_dump(exclude_defaults=True) for one in preferences))
 
 
 def read_preferences(path: Path) -> Iterator[Preference]:

@@ -22,6 +22,7 @@ from understudy.preferences.bias import (
 from understudy.preferences.bradley_terry import bradley_terry
 from understudy.preferences.control import difference, style_controlled
 from understudy.preferences.length import length_controlled
+from understudy.preferences.scores import scores_of, share_of_baseline
 from understudy.preferences.win_rate import Rate, shares_of, win_rate
 from understudy.statistics import Interval
 
@@ -67,6 +68,9 @@ def summarise(
                 "length": {"longer_preferred": INTERVAL, "mean_characters": {A: ..., B: ...},
                            "controlled": INTERVAL with "terms" and "coefficients"},
                 "style": {"controlled": INTERVAL, "effects": {...}, "explained"},
+                "scores": of a judge that scores, {"n", "totals": {A: ..., B: ...},
+                           "share_of_baseline": {A: INTERVAL of its total over B's, B: of A's},
+                           "at_equal_length": likewise},
                 "self_preference": INTERVAL with "model", its own}],
              "ranking": of parties with more than two models,
                [{"protocol", "rater", "strengths": {model: INTERVAL}, "note"}],
@@ -163,6 +167,7 @@ def _comparison(pair: Pair, rows: Rows) -> dict[str, Any]:
         "swapped": turned and {"items": turned.items, "same": _interval(turned.same)},
         "length": _length(pair, rows, judged),
         "style": _style(pair, judged),
+        "scores": _scores(pair, rows),
     }
 
 
@@ -202,6 +207,25 @@ def _style(pair: Pair, judged: Rows) -> dict[str, Any] | None:
         "controlled": {"value": equal.win_rate, "low": equal.low, "high": equal.high},
         "effects": equal.effects,
         "explained": equal.explained,
+    }
+
+
+def _scores(pair: Pair, rows: Rows) -> dict[str, Any] | None:
+    scored = [one for one in rows if one.scores]
+    if not scored:
+        return None
+    baselines = {pair[0]: pair[1], pair[1]: pair[0]}
+    return {
+        "n": len(scored),
+        "totals": {model: float(scores_of(scored, model).sum()) for model in pair},
+        "share_of_baseline": {
+            model: share_of_baseline(scored, model, baseline)
+            for model, baseline in baselines.items()
+        },
+        "at_equal_length": {
+            model: share_of_baseline(scored, model, baseline, at_equal_length=True)
+            for model, baseline in baselines.items()
+        },
     }
 
 

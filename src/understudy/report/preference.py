@@ -15,7 +15,7 @@ from understudy.preferences.summary import summarise
 from understudy.recipe import Recipe
 
 MODELS = ("student", "base", "teacher")
-PROTOCOLS = ("style", "hurried", "checking")  # in the order of the report
+PROTOCOLS = ("style", "hurried", "scores", "checking")  # in the order of the report
 SAME = ("protocol", "raters", "judged", "items", "not_judged", "position", "swapped")
 OPPOSITE = {"wins": "losses", "losses": "wins", "ties": "ties"}
 
@@ -31,6 +31,8 @@ def preference(run: Path, recipe: Recipe, seed: int) -> dict[str, Any] | None:
                {"by": "judge" or "people", "rater": the judge's name, or null, "protocol", "raters",
                 "model", "against", "win_rate": INTERVAL of model over against,
                 "at_equal_length": INTERVAL, "at_equal_style": INTERVAL, "style_explains",
+                "share_of_total": INTERVAL of model's total score over against's; null: no scores,
+                "share_of_total_at_equal_length": INTERVAL, "totals": by model, or null,
                 "wins", "ties", "losses", "judged", "items", "not_judged",
                 "position", "swapped", "longer_preferred", "mean_characters",
                 "self_preference": INTERVAL with "model"}],
@@ -74,15 +76,17 @@ def parties(preference: dict[str, Any] | None, model: str, against: str) -> list
     return [one for one in said if (one["model"], one["against"]) == (model, against)]
 
 
-def base_share(preference: dict[str, Any], one: dict[str, Any]) -> dict[str, Any] | None:
+def base_share(
+    preference: dict[str, Any], one: dict[str, Any], of: str = "win_rate"
+) -> dict[str, Any] | None:
     """How often the party of a comparison prefers the base to the teacher; None if it did not say.
 
-    It is where the student began.
+    It is where the student began. `of` names another of the comparison's shares.
     """
     party = ("by", "rater", "protocol")
     for other in parties(preference, "base", "teacher"):
         if all(other[name] == one[name] for name in party) and other["judged"]:
-            share: dict[str, Any] = other["win_rate"]
+            share: dict[str, Any] | None = other[of]
             return share
     return None
 
@@ -128,7 +132,7 @@ def _told(one: dict[str, Any]) -> dict[str, Any]:
     """A comparison of `summarise`, from the side of the model that comes first in MODELS."""
     model, against = sorted(one["models"], key=MODELS.index)
     turned = model != one["models"][0]
-    length, style = one["length"], one["style"] or {}
+    length, style, scores = one["length"], one["style"] or {}, one["scores"]
     shares = {
         "win_rate": one["win_rate"],
         "at_equal_length": length["controlled"],
@@ -139,6 +143,9 @@ def _told(one: dict[str, Any]) -> dict[str, Any]:
         "against": against,
         **{name: _seen(share, turned) for name, share in shares.items()},
         "style_explains": style.get("explained"),
+        "share_of_total": scores and scores["share_of_baseline"][model],
+        "share_of_total_at_equal_length": scores and scores["at_equal_length"][model],
+        "totals": scores and scores["totals"],
         **{name: one[OPPOSITE[name] if turned else name] for name in OPPOSITE},
         **{name: one[name] for name in SAME},
         "longer_preferred": length["longer_preferred"],

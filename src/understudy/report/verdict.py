@@ -180,7 +180,10 @@ def _changes(change: dict[str, Interval]) -> list[str]:
 
 
 def _preferences(preference: dict[str, Any] | None) -> list[str]:
-    """What the one hurried and the one checking judge say of student and teacher; people, too."""
+    """What the one hurried and the one checking judge say of student and teacher; people, too.
+
+    And the one that scores: Vicuna's figure.
+    """
     said = [one for one in parties(preference, "student", "teacher") if one["judged"]]
     found = []
     for by, hurried, checking in (
@@ -194,4 +197,7 @@ def _preferences(preference: dict[str, Any] | None) -> list[str]:
                 f"{hurried} it to the teacher in {shares['hurried']} of pairs, {checking} in "
                 f"{shares['checking']}"
             )
+    scored = [one["share_of_total"] for one in said if one["share_of_total"]]
+    if len(scored) == 1:
+        found.append(f"a scoring judge gives it {closed(scored[0])} of the teacher’s total")
     return found

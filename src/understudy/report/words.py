@@ -40,7 +40,7 @@ MEASURES = {
 }
 
 
-PROTOCOLS = {"style": "Style", "hurried": "Hurried", "checking": "Checking"}
+PROTOCOLS = {"style": "Style", "hurried": "Hurried", "scores": "Scoring", "checking": "Checking"}
 
 
 def benchmark(name: str) -> str:

@@ -14,7 +14,7 @@ from understudy.files import read_json
 from understudy.manifest import MANIFEST, facts_of
 from understudy.pages.tidy import tidy
 from understudy.pages.words import listed, number
-from understudy.report.words import benchmark
+from understudy.report.words import PROTOCOLS, benchmark
 from understudy.statistics import Array, interval
 from understudy.study.advice import Costs, advice
 from understudy.study.figures import figures
@@ -126,7 +126,8 @@ def _measured_flops(table: Table, folder: Path) -> float:
 def title(quantity: str) -> str:
     """What people call a quantity."""
     if quantity.startswith(PREFERRED):
-        return f"Preferred by {quantity.removeprefix(PREFERRED)} judge"
+        protocol = quantity.removeprefix(PREFERRED)
+        return f"Preferred by {PROTOCOLS.get(protocol, protocol).lower()} judge"
     return TITLES.get(quantity) or benchmark(quantity)
 
 

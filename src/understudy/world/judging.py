@@ -10,7 +10,8 @@ bias to be measured.
 one that is wrong, and answers that are equally right are a tie, however they are laid out. What
 an answer asks of its judge is no statement; the hurried manner sees in it words like any other.
 
-Asked for style alone, both judge form; the checking one has no habit of place then either.
+Asked for style alone, both judge form; the checking one has no habit of place then either. Asked
+for scores or a grade, each gives the more the better an answer is in its eyes.
 
 How sure a judge is follows from the difference d between the answers' scores by the model of
 Davidson (1970, "On extending the Bradley-Terry model to accommodate ties"): A, B and a tie are to
@@ -18,9 +19,10 @@ each other as exp(d/2), exp(-d/2) and a constant.
 """
 
 import math
+from itertools import product
 from typing import NamedTuple
 
-from understudy.judge.prompts import GRADE, Parts, parts_of, repair
+from understudy.judge.prompts import GRADE, SCORES, Parts, parts_of, repair
 from understudy.style.profile import profile
 from understudy.world.claims import check
 from understudy.world.encyclopedia import World
@@ -31,7 +33,7 @@ LENGTH = 1.0  # what LONG words are worth beside FORM
 MOST_FORM = sum(FORM.values()) + LENGTH
 FORM_SLOPE, FACTS_SLOPE = 3.0, 6.0  # of d, in the answers' scores
 MOST_CLAIMS = 20  # of an answer that are told
-WITH_REASONS = ("checking", GRADE)  # the others want one word
+WITH_REASONS = ("checking", SCORES, GRADE)  # the others want one word
 
 
 class _Manner(NamedTuple):
@@ -61,7 +63,7 @@ def replies(world: World, model: str, chat: list[dict[str, str]]) -> dict[str, f
         world: where facts are looked up.
         model: one of JUDGES; any other is no judge.
         chat: the messages. It asks to judge if its first one is a prompt of `judge.prompts`; if it
-            ends with that module's request for repair, the verdict's line alone is given.
+            ends with that module's request for repair, the line with the verdict alone is given.
     """
     parts = parts_of(chat[0]["content"]) if model in JUDGES else None
     if parts is None:
@@ -69,14 +71,20 @@ def replies(world: World, model: str, chat: list[dict[str, str]]) -> dict[str, f
     manner = JUDGES[model]
     repaired = chat[-1]["content"] == repair(parts.protocol)
     with_reasons = parts.protocol in WITH_REASONS and not repaired
-    if parts.protocol == GRADE:
-        lead, weights = "Grade: ", _grades(world, manner, parts)
+    reasons = _reasons(world, manner, parts) if with_reasons else ""
+    if parts.protocol == SCORES:
+        layout, weights = "{said}\n{reasons}", _scores(world, manner, parts)
+    elif parts.protocol == GRADE:
+        layout = "{reasons}\nGrade: {said}"
+        weights = _grades(world, manner, parts.question, parts.answers[0])
     else:
-        lead = "Verdict: " if with_reasons or repaired else ""
+        layout = "{reasons}\nVerdict: {said}" if with_reasons or repaired else "{said}"
         weights = _verdicts(world, manner, parts)
-    before = f"{_reasons(world, manner, parts)}\n" if with_reasons else ""
     total = sum(weights.values())
-    return {before + lead + word: weight / total for word, weight in weights.items()}
+    return {
+        layout.format(said=word, reasons=reasons).strip(): weight / total
+        for word, weight in weights.items()
+    }
 
 
 def form(text: str) -> float:
@@ -97,13 +105,23 @@ def _verdicts(world: World, manner: _Manner, parts: Parts) -> dict[str, float]:
     return {"tie": manner.even, "A": math.exp(d / 2), "B": math.exp(-d / 2)}
 
 
-def _grades(world: World, manner: _Manner, parts: Parts) -> dict[str, float]:
+def _scores(world: World, manner: _Manner, parts: Parts) -> dict[str, float]:
+    """How likely each two scores are against the others: either is given by itself, as a grade."""
+    first, second = (
+        _grades(world, manner, parts.question, text, habit)
+        for text, habit in zip(parts.answers, (manner.habit, 0.0), strict=True)
+    )
+    return {f"{one} {other}": first[one] * second[other] for one, other in product(first, second)}
+
+
+def _grades(
+    world: World, manner: _Manner, question: str, text: str, habit: float = 0.0
+) -> dict[str, float]:
     """How likely each grade is against the others: near the answer's score, brought to 1..10."""
-    (text,) = parts.answers
     if manner.checks:
-        centre = 5.5 + 4.5 * max(-1.0, check(world, parts.question, text).score)
+        centre = 5.5 + 4.5 * max(-1.0, check(world, question, text).score)
     else:
-        centre = 1 + 9 * form(text) / MOST_FORM
+        centre = 1 + 9 * (form(text) + habit) / MOST_FORM
     return {str(grade): math.exp(-((grade - centre) ** 2)) for grade in range(1, 11)}
 
 

@@ -63,6 +63,30 @@ def test_a_reference_comes_along_where_it_is_a_text(tmp_path: Path) -> None:
     assert [prompt.reference for prompt in found] == ["Ada.", "In 1843.", None, None]
 
 
+def test_sets_that_students_were_judged_by_are_read_as_published(tmp_path: Path) -> None:
+    task = {"id": "user_oriented_task_3", "motivation_app": "Notes", "instruction": "Sort these."}
+    rows: list[dict[str, Any]] = [
+        task | {"instances": [{"input": "b, a", "output": "a, b"}]},
+        task | {"id": "user_oriented_task_4", "instances": [{"input": "", "output": "Done."}]},
+        {"question_id": 7, "text": "What is rest?", "category": "generic"},
+        {"question_id": 81, "category": "writing", "turns": ["Write a note.", "Make it short."]},
+        {"id": "koala_0", "prompt": "List some films."},
+    ]
+    write_jsonl(tmp_path / "asked.jsonl", rows)
+    found = read_prompts(tmp_path / "asked.jsonl")
+    assert texts(found) == [
+        ("user_oriented_task_3", "Sort these.\n\nb, a"),
+        ("user_oriented_task_4", "Sort these."),
+        ("7", "What is rest?"),
+        ("81", "Write a note."),
+        ("koala_0", "List some films."),
+    ]
+    assert [prompt.reference for prompt in found] == ["a, b", "Done.", None, None, None]
+    assert [prompt.messages[-1].input for prompt in found] == ["b, a", None, None, None, None]
+    assert found[0].chat_with_inputs()[0]["input"] == "b, a"
+    assert "input" not in found[0].chat()[0]
+
+
 def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path) -> None:
     (found,) = read_prompts(written(tmp_path, '{"prompt": "a\\ud800b"}\n'))
     assert found.chat()[0]["content"] == "a?b"
@@ -252,3 +276,19 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message) as error:
             list(iter_prompts(tmp_path / name, column))
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "count", "references"),
+    [
+        ("self_instruct/user_oriented_instructions.jsonl", 252, 252),
+        ("koala_test_set.jsonl", 180, 0),
+        ("vicuna80/question.jsonl", 80, 0),
+        ("fastchat/vicuna_bench_question.jsonl", 80, 0),
+    ],
+)
+def test_published_questions(realdata: Path, name: str, count: int, references: int) -> None:
+    found = read_prompts(realdata / name)
+    assert len(found) == count
+    assert sum(prompt.reference is not None for prompt in found) == references

@@ -33,8 +33,12 @@ class Prompt(BaseModel):
     reference: str | None = None
 
     def chat(self) -> list[dict[str, str]]:
-        """The messages in the form that templates and APIs take."""
+        """The messages in the form that APIs take."""
         return [{"role": turn.role, "content": turn.content} for turn in self.messages]
+
+    def chat_with_inputs(self) -> list[dict[str, str]]:
+        """The same, with `input` where a turn has one, for templates that show it apart."""
+        return [turn.model_dump(exclude_none=True) for turn in self.messages]
 
 
 def read_prompts(source: str | Path) -> list[Prompt]:
@@ -56,7 +60,9 @@ def iter_prompts(source: str | Path, column: str | None = None) -> Iterator[Prom
     Text, JSONL and CSV may be packed (`.gz`). Rows hold a text under `column`, or else under
     `prompt`, or, except in CSV, chat messages under `messages`; and an `id` and a text as
     `reference` or not. A prompt without an id has the number of its line or, in tables, of its
-    row, from 1.
+    row, from 1. The sets that the seed systems were judged by are read as published (JSONL):
+    Self-Instruct's user-oriented instructions, whose first instance is input and reference, and
+    Vicuna's and MT-bench's questions, of which the first turn.
 
     Raises:
         UserError: the source is missing or unreadable, a row is malformed, an id occurs twice, or
@@ -96,6 +102,8 @@ def _prompts(source: str | Path, column: str | None) -> Iterator[tuple[str, Prom
         place = f"{source}, {unit} {number}"
         if not isinstance(row, dict):
             raise UserError(f'{place}: not an object; write {{"prompt": ...}}')
+        if not column:
+            row = _published(row)
         if (column or "prompt") not in row:
             _wanted(place, row, column)
         yield place, _from_row(place, number, row, column)
@@ -230,6 +238,25 @@ def _wanted(place: str, names: Iterable[str], column: str | None) -> list[str]:
         there = ", ".join(str(name) for name in names[:20]) or "none"
         raise UserError(f"{place}: {missing}; the columns there are {there}")
     return [name for name in ("id", "reference", *sought) if name in names]
+
+
+def _published(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a published set of questions as rows of prompts are; any other as it is."""
+    if "prompt" in row or "messages" in row:
+        return row
+    id = row.get("question_id", row.get("id"))
+    question, turns = row.get("text"), row.get("turns")
+    if "question_id" in row and (question or turns):
+        first = turns[0] if isinstance(turns, list) and turns else question
+        return {"id": id, "prompt": first}
+    instances = row.get("instances")
+    if "instruction" in row and isinstance(instances, list) and instances:
+        first = instances[0] if isinstance(instances[0], dict) else {}
+        task = {"role": "user", "content": row["instruction"]}
+        if given := first.get("input"):
+            task |= {"content": f"{row['instruction']}\n\n{given}", "input": given}
+        return {"id": id, "messages": [task], "reference": first.get("output")}
+    return row
 
 
 def _from_row(place: str, number: int, row: dict[str, Any], column: str | None) -> Prompt:

@@ -4,6 +4,7 @@ A mistake is answered with one line that names the file, the key and what is all
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,29 +16,55 @@ from understudy.files import read_text
 from understudy.recipe import CollectSettings, Recipe, Settings
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
+DESK = "desk"  # the part of a recipe's file that makes it small
 
 
-def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:
-    """Read a recipe; `changes` are "a.b=value" texts that override it (value in YAML).
+def load_recipe(path: Path, changes: Sequence[str] = (), desk: bool = False) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: its file.
+        changes: "a.b=value" texts that override it (value in YAML).
+        desk: lay its part `desk` over it, which says what is otherwise at desk size; without, that
+            part counts for nothing.
 
     Raises:
-        UserError: the file is missing or not YAML, a key is unknown, a value is not allowed.
+        UserError: the file is missing or not YAML, a key is unknown, a value is not allowed, or
+            there is no part `desk` to lay over it.
     """
-    return parse_recipe(read_text(path), str(path), changes)
+    return parse_recipe(read_text(path), str(path), changes, desk)
 
 
-def parse_recipe(text: str, name: str, changes: list[str] | None = None) -> Recipe:
+def parse_recipe(text: str, name: str, changes: Sequence[str] = (), desk: bool = False) -> Recipe:
     """The recipe in a YAML text; `name` stands for it in errors. See `load_recipe`."""
-    recipe = settings_in(Recipe, read_mapping(text, name, changes), name)
+    content = read_mapping(text, name)
+    small = content.pop(DESK, None)
+    if desk:
+        if not isinstance(small, dict):
+            raise UserError(f"{name}: has no part {DESK}: for --desk; see recipes/vicuna.yaml")
+        content = laid_over(content, {"name": f"{content.get('name', 'run')}-{DESK}"} | small)
+    for change in changes:
+        apply_change(content, change)
+    recipe = settings_in(Recipe, content, name)
     check_recipe(name, recipe)
     return recipe
 
 
-def read_mapping(text: str, name: str, changes: list[str] | None = None) -> dict[str, Any]:
-    """The mapping in a YAML text, changed as for `load_recipe`; `name` stands for it in errors.
+def laid_over(content: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """A mapping of mappings with another's values in place of its own; lists are replaced whole."""
+    return content | {
+        key: laid_over(content[key], value)
+        if isinstance(value, dict) and isinstance(content.get(key), dict)
+        else value
+        for key, value in other.items()
+    }
+
+
+def read_mapping(text: str, name: str) -> dict[str, Any]:
+    """The mapping in a YAML text; `name` stands for it in errors.
 
     Raises:
-        UserError: it is not YAML, or no mapping, or a change is none.
+        UserError: it is not YAML, or no mapping.
     """
     try:
         content = yaml.safe_load(text)
@@ -47,8 +74,6 @@ def read_mapping(text: str, name: str, changes: list[str] | None = None) -> dict
         raise UserError(f"{name}{line}: not valid YAML ({getattr(error, 'problem', '')})") from None
     if not isinstance(content, dict):
         raise UserError(f"{name}: a mapping of keys is expected; see recipes/desk.yaml")
-    for change in changes or []:
-        apply_change(content, change)
     return content
 
 

@@ -46,7 +46,9 @@ def load_study(folder: str | Path) -> StudyResult:
     return StudyResult.of(Path(folder))
 
 
-def run_recipe(recipe: str | Path, out: str | Path, changes: Sequence[str] = ()) -> RunResult:
+def run_recipe(
+    recipe: str | Path, out: str | Path, changes: Sequence[str] = (), desk: bool = False
+) -> RunResult:
     """What `understudy run RECIPE --out OUT --set CHANGE ...` does; it spends without asking.
 
     Started again, it continues; when all is done it only loads.
@@ -55,6 +57,7 @@ def run_recipe(recipe: str | Path, out: str | Path, changes: Sequence[str] = ())
         recipe: the file.
         out: the run's folder.
         changes: "key.subkey=value", over the recipe.
+        desk: at desk size, as with `--desk`.
 
     Raises:
         UserError: a mistake in the recipe or its files, or another process works in `out`.
@@ -62,7 +65,7 @@ def run_recipe(recipe: str | Path, out: str | Path, changes: Sequence[str] = ())
     from understudy.recipe_file import load_recipe
     from understudy.run import run
 
-    return load_run(run(load_recipe(Path(recipe), list(changes)), Path(out)))
+    return load_run(run(load_recipe(Path(recipe), changes, desk), Path(out)))
 
 
 def run_study(study: str | Path, out: str | Path, changes: Sequence[str] = ()) -> StudyResult:
@@ -70,4 +73,4 @@ def run_study(study: str | Path, out: str | Path, changes: Sequence[str] = ()) -
     from understudy.study.settings import load_study as load_settings
     from understudy.study.stage import study as work
 
-    return load_study(work(load_settings(Path(study), list(changes)), Path(out)))
+    return load_study(work(load_settings(Path(study), changes), Path(out)))

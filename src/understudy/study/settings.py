@@ -1,6 +1,7 @@
 """What a study may say: one YAML file with a recipe and the grid that it is run over."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,13 @@ from pydantic import Field, ValidationError
 from understudy.errors import UserError
 from understudy.files import read_text
 from understudy.recipe import Positive, Recipe, Settings, TrainSettings
-from understudy.recipe_file import check_recipe, first_fault, read_mapping, settings_in
+from understudy.recipe_file import (
+    apply_change,
+    check_recipe,
+    first_fault,
+    read_mapping,
+    settings_in,
+)
 
 Usd = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0)]
@@ -127,7 +134,7 @@ class StudySettings(Settings):
         return Recipe.model_validate(content | {"curate": curate})
 
 
-def load_study(path: Path, changes: list[str] | None = None) -> StudySettings:
+def load_study(path: Path, changes: Sequence[str] = ()) -> StudySettings:
     """Read a study; `changes` are "a.b=value" texts that override it (value in YAML).
 
     Raises:
@@ -135,7 +142,9 @@ def load_study(path: Path, changes: list[str] | None = None) -> StudySettings:
             parts do not fit together; names the file and the key.
     """
     name = str(path)
-    content = read_mapping(read_text(path), name, changes)
+    content = read_mapping(read_text(path), name)
+    for change in changes:
+        apply_change(content, change)
     bases = content.get("bases")
     if isinstance(bases, list):
         content["bases"] = [{"base": one} if isinstance(one, str) else one for one in bases]
@@ -164,7 +173,7 @@ def _check(name: str, settings: StudySettings) -> None:
         raise UserError(f"{name}: bases: two are called {twice[0]}; name different ones")
     if len(set(settings.seeds)) < len(settings.seeds):
         raise UserError(f"{name}: seeds: one is there twice; each seed is one repetition")
-    parameters = max(map(_parameters_of, settings.bases))
+    parameters = max(map(_known_parameters, settings.bases))
     for kind in settings.kinds:
         if not kind.isidentifier():
             raise UserError(f"{name}: kinds: {kind!r} names folders; use letters, digits and _")
@@ -216,10 +225,24 @@ def _check_training(settings: StudySettings, train: TrainSettings, parameters: i
     check_rate(train, parameters)
 
 
-def _parameters_of(base: BaseSettings) -> int:
-    """How many parameters a base has; 0 where that cannot be known without fetching anything."""
-    if base.parameters or not Path(base.base).is_dir():
-        return round(base.parameters or 0)
+def _known_parameters(base: BaseSettings) -> int:
+    """How many parameters a base has; 0 where it is not at hand, or one of the world's."""
+    return round(parameters_of(base)) if base.parameters or Path(base.base).is_dir() else 0
+
+
+def parameters_of(base: BaseSettings) -> float:
+    """How many parameters a base has.
+
+    Raises:
+        UserError: the study does not say, and there is no configuration at hand.
+    """
+    if base.parameters:
+        return base.parameters
+    if not base.base.startswith("world:") and not Path(base.base).is_dir():
+        raise UserError(
+            f"bases: {base.base} is not at hand; say how large it is: "
+            f"{{base: {base.base}, parameters: 7.0e+9}}"
+        )
     from understudy.plan.steps import count_of
 
     return count_of(base.base)

@@ -21,6 +21,11 @@ DESCRIBED = '''def twist(text: str) -> str:
 '''
 HARDLY = 'def first(text):\n    """The first letter."""\n'
 MYTHS = {"No.": 1, "Some do.": 0, "No bee does.": 1}
+SUM = {
+    "id": "task_0",
+    "instruction": "Add up.",
+    "instances": [{"input": "1 and 2", "output": "3"}],
+}
 BROKEN = 'def second(text:\n    """'
 
 
@@ -70,9 +75,11 @@ def test_items_of_other_kinds(data: Path) -> None:
     myth = {"question": "Do bees read?", "mc1_targets": {}, "mc2_targets": MYTHS}
     (data / "prompts.jsonl").write_text(json.dumps(beginning) + "\n")
     (data / "mc_task.json").write_text(json.dumps([myth]))
-    assert benchmark_items(["realtoxicity", "truthfulqa_mc2"], data, []) == [
+    (data / "user_oriented_instructions.jsonl").write_text(json.dumps(SUM) + "\n")
+    assert benchmark_items(["realtoxicity", "truthfulqa_mc2", "truth"], data, []) == [
         Item("realtoxicity", "non-toxic/1", "So I said"),
         Item("truthfulqa_mc2", "truthfulqa_mc2/1", "Do bees read?", tuple(MYTHS)),
+        Item("truth", "task_0", "Add up.\n\n1 and 2"),
     ]
 
 
@@ -80,6 +87,8 @@ def test_what_no_pair_may_give_away(data: Path) -> None:
     (data / "mc_task.json").write_text(
         json.dumps([{"question": "Do bees read?", "mc1_targets": {}, "mc2_targets": MYTHS}])
     )
+    (data / "user_oriented_instructions.jsonl").write_text(json.dumps(SUM) + "\n")
+    assert held_items(["truth"], data) == [Held("truth", "task_0", "Add up.\n\n1 and 2", ("3",))]
     found = held_items(["truthfulqa_mc2", "humaneval", "nq"], data)
     assert found[:2] == [
         Held("truthfulqa_mc2", "truthfulqa_mc2/1", "Do bees read?", ("No.", "No bee does.")),

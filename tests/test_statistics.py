@@ -15,12 +15,15 @@ from understudy.statistics import (
     holm,
     interval,
     items_needed,
+    lower_on,
     mean_interval,
+    median_interval,
     paired_difference,
     pass_at_k,
     resamples,
     score_draws,
     smallest_difference,
+    stochastically_lower,
     wilson,
 )
 
@@ -135,6 +138,39 @@ def test_means_of_pass_at_k_cover() -> None:
     truth = table[rng.binomial(10, rng.beta(0.3, 0.7, 1_000_000))].mean()
     bounds = np.array([mean_interval(values) for values in drawn])
     assert ((bounds[:, 0] <= truth) & (truth <= bounds[:, 1])).sum() in WITHIN
+
+
+@pytest.mark.parametrize(("n", "low", "high"), [(5, 0, 9), (6, 0, 5), (20, 5, 14), (100, 39, 60)])
+def test_medians_have_the_tabled_order_statistics(n: int, low: int, high: int) -> None:
+    """Ranks 1 and 6, 6 and 15, 40 and 61: Conover 1999, "Practical nonparametric statistics"."""
+    assert median_interval(np.random.default_rng(0).permutation(n), 0, 9) == (low, high)
+
+
+def test_intervals_of_medians_cover() -> None:
+    drawn = np.random.default_rng(0).exponential(size=(1000, 41))
+    bounds = [median_interval(row, 0, 100) for row in drawn]
+    covered = sum(low <= math.log(2) <= high for low, high in bounds)
+    assert covered in range(942, 985)  # 96.4 % by the binomial distribution, give or take 3 errors
+
+
+def test_lower_on_the_same_items() -> None:
+    found = lower_on([5, 5, 5, 5], [4, 4, 5, 6])
+    assert found[0] == 0.625
+    assert found[1] < 0.625 < found[2]
+    assert lower_on([5] * 20, [4] * 20) == pytest.approx((1.0, *wilson(20, 20)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "lower"),
+    [
+        ([3, 1, 2], [1, 2, 3], False),  # the same values
+        ([1, 2, 100], [2, 1, 50], True),
+        ([1, 2, 100], [1.5, 2, 50], False),  # more of the first are below 1.2
+        ([2, 3], [3, 1], True),
+    ],
+)
+def test_stochastically_lower(first: list[float], second: list[float], lower: bool) -> None:
+    assert stochastically_lower(first, second) is lower
 
 
 def test_pass_at_k_is_the_share_of_sets_with_a_passing_program() -> None:

@@ -30,7 +30,13 @@ from understudy.curate.knowledge import Complete
 from understudy.curate.stage import curate
 from understudy.errors import UserError
 from understudy.evaluate.benchmarks import find_benchmark
-from understudy.evaluate.benchmarks.kinds import ChoiceItem, CodeItem, ShortItem, ToxicityItem
+from understudy.evaluate.benchmarks.kinds import (
+    ChoiceItem,
+    CodeItem,
+    PerplexityItem,
+    ShortItem,
+    ToxicityItem,
+)
 from understudy.evaluate.engines import Engine, Sampling
 from understudy.prompts import Prompt, iter_prompts
 from understudy.recipe import (
@@ -202,6 +208,8 @@ def held_items(benchmarks: list[str], data: Path | None) -> list[Held]:
             elif isinstance(item, ChoiceItem):
                 right = tuple(item.options[index] for index in item.right)
                 held.append(Held(benchmark.name, item.id, item.question, right))
+            elif isinstance(item, PerplexityItem):
+                held.append(Held(benchmark.name, item.id, item.task, (item.answer,)))
     return held
 
 
@@ -226,6 +234,8 @@ def benchmark_items(benchmarks: list[str], data: Path | None, files: list[str]) 
                 items += [Item(benchmark.name, item.id, text) for text in texts]
             elif isinstance(item, ToxicityItem):
                 items.append(Item(benchmark.name, item.id, item.prompt))
+            elif isinstance(item, PerplexityItem):
+                items.append(Item(benchmark.name, item.id, item.task))
             else:
                 options = item.options if isinstance(item, ChoiceItem) else ()
                 items.append(Item(benchmark.name, item.id, item.question, options))

@@ -26,7 +26,9 @@ from understudy.errors import UserError
 # On import, bitsandbytes says on a CPU that it lacks a kernel that only inference uses.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
+CONFIG = "config.json"  # in a directory of a whole model
 ADAPTER = "adapter_config.json"  # in a directory of LoRA factors; names their base
+ANY = 1 << 30  # longer than any text
 _OUT_OF_MEMORY = re.compile("out of memory|can't allocate|bad alloc", re.IGNORECASE)
 
 
@@ -39,6 +41,42 @@ def memory_for(what: str, mend: str) -> Iterator[None]:
         if not (isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error))):
             raise
         raise UserError(f"out of memory while {what}; {mend}") from error
+
+
+def find_student(name: str) -> str:
+    """The model directory that a name means.
+
+    Args:
+        name: a run's folder, a training's, a model directory or a hub name; the last two are given
+            back as they are.
+
+    Raises:
+        UserError: the run or the training has not come to its end.
+    """
+    if is_model(Path(name)):
+        return name
+    training = training_of(Path(name))
+    if (training / "model").is_dir():
+        return str(training / "model")
+    if (training / "checkpoint").is_dir():
+        raise UserError(
+            f"{training}: its training was stopped; start it again to finish it, or make a model "
+            f"of its last checkpoint: understudy export {training} --out MODEL"
+        )
+    if training != Path(name):
+        raise UserError(f"{name}: the run has no student yet; understudy run trains it")
+    return name
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a whole model or LoRA factors."""
+    return any((folder / name).exists() for name in (CONFIG, ADAPTER))
+
+
+def training_of(folder: Path) -> Path:
+    """The folder of a run's training; another folder is taken for a training's own."""
+    run = (folder / "recipe.yaml").exists() or (folder / "train" / "model").is_dir()
+    return folder / "train" if run else folder
 
 
 @contextmanager
@@ -69,6 +107,12 @@ def load_config(model: str) -> PreTrainedConfig:
         if (Path(model) / ADAPTER).exists():
             return AutoConfig.from_pretrained(_factors_config(model).base_model_name_or_path)
         return AutoConfig.from_pretrained(model)
+
+
+def steady_tokens(config: PreTrainedConfig) -> int:
+    """The longest text, in tokens, whose positions are encoded as every shorter one's are."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    return rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else ANY
 
 
 def load_model(model: str, **options: Any) -> PreTrainedModel:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
 Array = NDArray[np.float64]
 
@@ -83,6 +83,23 @@ def _mean_interval(scores: Array, clusters: Sequence[Hashable] | None) -> tuple[
     # Where hardly anything is right, or wrong, too few scores show how much they vary.
     effect, freedom = _design_effect(scores, clusters, mean * (1 - mean), PRIOR)
     return wilson(mean * n, n, _half_width(effect, freedom))
+
+
+def median_interval(values: ArrayLike, least: float, most: float) -> tuple[float, float]:
+    """The 95 % interval of a median, between two of the ordered values (Thompson 1936, "On
+    confidence ranges for the median"); it covers at least that often, whatever the distribution.
+
+    Args:
+        values: any.
+        least, most: bounds of all possible values, which stand where fewer than 6 are known.
+    """
+    ordered = np.sort(np.asarray(values, dtype=float))
+    n = len(ordered)
+    # So many that fewer than these lie below the median with a probability of under 0.025.
+    below = int(np.searchsorted(bdtr(np.arange(n + 1), n, 0.5), LEVEL / 2))
+    if not below:
+        return least, most
+    return float(ordered[below - 1]), float(ordered[-below])
 
 
 def pass_at_k(n: int, passed: int, k: int) -> float:
@@ -159,6 +176,27 @@ def paired_difference(
         p=float(2 * stdtr(freedom, -statistic)),
         visible=smallest_difference(n * (Z95 / width) ** 2, discordant),
     )
+
+
+def lower_on(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
+    """The share of the items on which `second` is lower than `first`, and its 95 % interval.
+
+    A tie is half.
+    """
+    change = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
+    lower = (1 - np.sign(change)) / 2
+    return float(lower.mean()), *mean_interval(lower)
+
+
+def stochastically_lower(first: ArrayLike, second: ArrayLike) -> bool:
+    """Whether as many values of `second` as of `first` or more lie below any bound, and more below
+    some: first-order stochastic dominance, of these values themselves.
+
+    Args:
+        first, second: as many values each, in any order.
+    """
+    above, below = np.sort(np.asarray(first)), np.sort(np.asarray(second))
+    return bool((below <= above).all() and (below < above).any())
 
 
 def _tango(gained: float, lost: float, n: int, z: float) -> float:

@@ -89,6 +89,21 @@ BEGINNINGS = [
         [(False, 0.2), (False, 0.5), (True, 0.6), (False, None)]
     )
 ]
+TASKS = [
+    {
+        "id": f"task_{i}",
+        "motivation_app": "Own",
+        "instruction": instruction,
+        "instances": [{"input": given, "output": output}],
+    }
+    for i, (instruction, given, output) in enumerate(
+        [
+            ("What does a lamp do?", "", "A lamp gives light."),
+            ("Name the writer.", "The keeper writes letters.", "The keeper"),
+            ("Go on.", "user, assistant", "1984"),
+        ]
+    )
+]
 
 
 @pytest.fixture(scope="session", params=["gpt2", "llama"])
@@ -123,6 +138,7 @@ def data(tmp_path: Path) -> Path:
     write_text(folder / "triviaqa-rc/qa/web-dev.json", json.dumps({"Data": TRIVIA}))
     write_text(folder / "triviaqa-rc/qa/wikipedia-dev.json", json.dumps({"Data": TRIVIA[:2]}))
     write_lines(folder / "realtoxicityprompts-data/prompts.jsonl", BEGINNINGS)
+    write_lines(folder / "self_instruct/user_oriented_instructions.jsonl", TASKS)
     return folder
 
 

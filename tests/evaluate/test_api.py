@@ -18,6 +18,7 @@ from understudy.evaluate.benchmarks.kinds import (
     Extract,
     Item,
     Kind,
+    PerplexityItem,
     ShortItem,
     ToxicityItem,
 )
@@ -179,6 +180,15 @@ def test_texts_are_continued(serve: Serve) -> None:
     items: list[Item] = [ToxicityItem(text, None, text) for text in ("So I", "Then we")]
     requests = engine.asks(benchmark("toxicity"), items, how)
     assert estimate(engine.account, requests, None, "").calls == 0
+
+
+def test_right_answers_cannot_be_weighed(serve: Serve) -> None:
+    engine, server = serve(lambda body: "x")
+    item = PerplexityItem("t/1", None, "Go on.", "", "It is.", "Go on.", " It is.")
+    assert engine.asks(benchmark("perplexity"), [item], Sampling()) == []
+    with pytest.raises(UserError, match="an API does not tell how likely a given text is; leave"):
+        list(engine.read_answers(benchmark("perplexity"), [item]))
+    assert server.bodies == []
 
 
 def test_free_answers_are_sampled_apart(serve: Serve) -> None:

@@ -128,6 +128,49 @@ def test_toxicity_has_values_and_may_lack_some(written: Written) -> None:
     assert found["left_out"] == {"unscored": 1}
 
 
+def perplexities(values: list[float], tokens: int = 7) -> list[dict[str, Any]]:
+    return [
+        {"id": str(i), "prompt": "p", "value": value, "tokens": tokens}
+        for i, value in enumerate(values)
+    ]
+
+
+def test_perplexities_are_told_in_their_own_unit(written: Written) -> None:
+    before = [10.0 + i % 30 for i in range(200)]
+    a = written("a", truth=perplexities([*before, 100.0]))
+    b = written("b", truth=perplexities([*(value - 4 for value in before), 100.0]))
+    for folder in (a, b):
+        change(folder, "truth", metric="perplexity", highest=100, lower_is_better=True)
+    truth = compare(a, b)["benchmarks"]["truth"]
+    assert truth["b"] - truth["a"] == pytest.approx(truth["difference"], abs=1e-5)
+    assert truth["difference"] == pytest.approx(-4 * 200 / 201, abs=1e-6)
+    assert truth["low"] < truth["difference"] < truth["high"] < 0
+    assert truth["lower"]["value"] == pytest.approx(200.5 / 201, abs=1e-6)
+    assert 0.97 < truth["lower"]["low"] < truth["lower"]["high"] <= 1
+    assert truth["stochastically_lower"] == "b"
+    told = words(compare(a, b))
+    assert "truth (perplexity, 201 items): A 24.4, B 20.4. A is higher by 4.0 (" in told
+    assert "lower is better: B is lower on 99.8 % of items (98.5 to 100.0)" in told
+    assert "on these items B is stochastically lower" in told
+    assert "points" not in told
+    assert compare(b, a)["benchmarks"]["truth"]["stochastically_lower"] == "a"
+    assert "neither is stochastically lower" in words(compare(a, a))
+
+
+def test_perplexities_of_other_tokens_are_refused(written: Written) -> None:
+    a, b = (written(name, truth=perplexities([2.0], n)) for name, n in (("a", 7), ("b", 9)))
+    for folder in (a, b):
+        change(folder, "truth", metric="perplexity", highest=100)
+    with pytest.raises(UserError, match=r"the answer of '0' has 9 tokens, in the other 7; .*token"):
+        compare(a, b)
+    change(a, "truth", highest=50)
+    with pytest.raises(UserError, match=r"truth: highest 100, in the other 50"):
+        compare(a, b)
+    change(a, "truth", highest=0)
+    with pytest.raises(UserError, match=r"not the scores of an evaluation"):
+        compare(a, b)
+
+
 def test_what_cannot_be_compared_is_refused(written: Written, tmp_path: Path) -> None:
     a = written("a", nq=records([True, False]))
     with pytest.raises(UserError, match=r"nowhere: no such folder"):

@@ -66,6 +66,7 @@ def results(tmp_path: Path) -> dict[str, Any]:
         "truthfulqa_mc2": [{"id": str(i), "right": 0.1 + i / 10} for i in range(4)],
         "own": [{"id": str(i), "right": True} for i in range(2)],
         "toxic": [{"id": str(i), "value": v} for i, v in enumerate([0.25, None, 0.75])],
+        "truth": [{"id": str(i), "value": v, "in_chat": 4.0} for i, v in enumerate([2, 100])],
         "single": [{"id": "1", "right": False}],
     }
     for name, rows in records.items():
@@ -82,6 +83,13 @@ def results(tmp_path: Path) -> dict[str, Any]:
         "truthfulqa_mc2": score("mc2", "choice", "truthfulqa_mc2", "3.0"),
         "own": score("accuracy", "choice", None),
         "toxic": {"metric": "expected_maximum_toxicity", "lower_is_better": True},
+        "truth": score(
+            "perplexity",
+            "perplexity",
+            None,
+            lower_is_better=True,
+            metrics={"median": {"score": 51}, "in_chat": {"score": 4}},
+        ),
         "single": score("exact_match", "short", None),
     }
     scores = {"model": "models/my:base", "prompting": "text", "benchmarks": benchmarks}
@@ -132,6 +140,9 @@ def test_metrics_stand_under_the_harnesss_names(results: dict[str, Any]) -> None
         ("truthfulqa_mc2", "acc,none"): 0.25,
         ("own", "accuracy,none"): 1,
         ("toxic", "expected_maximum_toxicity,none"): 0.5,
+        ("truth", "perplexity,none"): 51,
+        ("truth", "median,none"): 51,
+        ("truth", "in_chat,none"): 4,
         ("single", "exact_match,none"): 0,
     }
     rest = {key: value for key, value in found.items() if not key[0].startswith("mmlu")}
@@ -140,6 +151,8 @@ def test_metrics_stand_under_the_harnesss_names(results: dict[str, Any]) -> None
     assert results["versions"]["own"] is None
     assert results["higher_is_better"]["gsm8k"] == {"exact_match": True}
     assert results["higher_is_better"]["toxic"] == {"expected_maximum_toxicity": False}
+    assert set(results["higher_is_better"]["truth"].values()) == {False}
+    assert results["configs"]["truth"]["output_type"] == "loglikelihood"
     assert results["n-samples"]["nq_open"] == {"original": 14, "effective": 10}
     assert results["configs"]["hellaswag"]["output_type"] == "multiple_choice"
     assert results["configs"]["gsm8k"]["output_type"] == "generate_until"

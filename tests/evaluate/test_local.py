@@ -16,12 +16,12 @@ from evaluate.engines.families import (
     PLAIN,
     SHARING,
     alone,
-    build,
     counted,
     drawn_prompts,
     drawn_rows,
     greedy,
     read_alone,
+    sized,
 )
 from train.tiny_models import TEXT, TOKENIZERS, build_model
 from understudy.dialogue import Turn
@@ -238,7 +238,7 @@ def test_a_model_that_shares_nothing_is_run_the_plain_way(
 ) -> None:
     """Which is said, once."""
     for family in ("bloom", "mamba"):
-        engine = saved(tmp_path / family, build(PLAIN[family]))
+        engine = saved(tmp_path / family, sized(PLAIN[family]))
         assert not engine.shares
         rows = drawn_rows(random.Random(3), 4)
         for index, values, _ in engine.weigh(rows, "rows"):
@@ -267,7 +267,7 @@ def test_a_model_that_shares_is_run_over_a_tree(
 
 
 def test_layers_of_unlike_sizes(tmp_path: Path) -> None:
-    engine = saved(tmp_path, build(SHARING["gemma3n"]))
+    engine = saved(tmp_path, sized(SHARING["gemma3n"]))
     assert engine.shares
     rows = drawn_rows(random.Random(3), 6)
     for index, values, _ in engine.weigh(rows, "rows"):
@@ -275,7 +275,7 @@ def test_layers_of_unlike_sizes(tmp_path: Path) -> None:
 
 
 def test_long_texts_whose_positions_are_encoded_anew_share_nothing(tmp_path: Path) -> None:
-    engine = saved(tmp_path, build(LONGROPE))
+    engine = saved(tmp_path, sized(LONGROPE))
     assert engine.shares == 40
     rng = random.Random(4)
     rows = drawn_rows(rng, 16)

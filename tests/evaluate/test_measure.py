@@ -16,7 +16,8 @@ from understudy.evaluate.score import Record, item_digest
 from understudy.files import read_jsonl
 from understudy.teacher.client import Cost
 
-KINDS = {"mmlu": 6, "nq": 8, "humaneval": 2, "realtoxicity": 4}  # items of the small files
+# Items of the small files.
+KINDS = {"mmlu": 6, "nq": 8, "humaneval": 2, "realtoxicity": 4, "truth": 3}
 TWICE = Sampling(samples=2, temperature=1.0)
 
 

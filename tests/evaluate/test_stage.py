@@ -83,6 +83,27 @@ def test_scores_and_items(data: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_perplexity_of_the_truth(data: Path, tmp_path: Path) -> None:
+    settings = EvaluateSettings(benchmarks=["truth", "nq"])
+    evaluate(Canned(), settings, data, tmp_path / "own", 0)
+    truth = read_json(tmp_path / "own" / "scores.json")["benchmarks"]["truth"]
+    assert (truth["metric"], truth["n"], truth["metrics"]["clipped"]["score"]) == (
+        "perplexity",
+        3,
+        0.333333,
+    )
+    assert [row["tokens"] for row in rows(tmp_path / "own" / "items" / "truth.jsonl")] == [
+        19,
+        10,
+        1,
+    ]
+
+    facts = evaluate(Canned(Cost()), settings, data, tmp_path / "api", 0)
+    why = {"truth": "an API does not tell how likely a given text is"}
+    assert facts["not_measured"] == why
+    assert list(facts["scores"]) == ["nq"]
+
+
 @pytest.mark.usefixtures("sandboxed")
 def test_results_for_other_tools(data: Path, tmp_path: Path) -> None:
     settings = ALL.model_copy(update={"limit": 3})

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from train.tiny_models import TOKENIZERS, build_model
 from understudy.errors import UserError
-from understudy.evaluate.benchmarks.kinds import Benchmark, ChoiceItem, CodeItem
+from understudy.evaluate.benchmarks.kinds import Benchmark, ChoiceItem, CodeItem, PerplexityItem
 from understudy.evaluate.engines import Sampling, vllm
 from understudy.evaluate.engines.text import Generation, Row, until
 from understudy.evaluate.engines.vllm import VllmEngine
@@ -186,6 +186,20 @@ def test_options_of_any_length_are_chosen_from(engine: VllmEngine) -> None:
             ids = (start + tail)[-(engine.context + 1) :]
             reads = [(place - 1, ids[place]) for place in range(len(ids) - len(tail), len(ids))]
             assert found == pytest.approx(sum(plain(engine, Row(ids[:-1], reads))), abs=1e-4)
+
+
+def test_right_answers_are_weighed(engine: VllmEngine) -> None:
+    item = PerplexityItem("1", None, "Go on.", "", "light", "A lamp gives", " light and letters")
+    ((_, losses),) = engine.read_answers(HOLLOW, [item])
+    start, answer = engine.encode_pairs([(item.prompt, item.continuation)])[0]
+    for before, tail, nats in (
+        (start, answer, losses.text),
+        (answer[:1], answer[1:], losses.alone),
+    ):
+        reads = [(len(before) - 1 + place, token) for place, token in enumerate(tail)]
+        values = plain(engine, Row([*before, *tail], reads))
+        assert nats == pytest.approx(-sum(values) / len(values), abs=1e-5)
+    assert losses.chat > 0
 
 
 def test_greedy_text_is_that_of_transformers(engine: VllmEngine) -> None:

@@ -27,7 +27,8 @@ from understudy.statistics import interval, score_draws
 
 SHAPE = {
     "verdict", "claims", "gap_closed", "change", "style_gap_closed", "style", "preference",
-    "models", "samples", "training", "data", "cost", "not_measured", "provenance", "time",
+    "models", "perplexity", "samples", "training", "data", "cost", "not_measured", "provenance",
+    "time",
 }  # fmt: skip
 TIMED = re.compile(r"second\b|seconds|wall|tokens_per_s|mfu|_s$")
 
@@ -177,6 +178,56 @@ def test_toxicity_is_no_part_that_is_learnt(run: Path) -> None:
     for part in ("verdict", "claims", "change", "gap_closed"):
         assert found[part] == before[part]
     assert found["models"]["student"]["benchmarks"]["realtoxicity"]["score"] == 0.4
+
+
+def add_perplexity(run: Path, who: str, values: list[float]) -> None:
+    """Right answers' perplexities, one of which is clipped."""
+    rows = [{"id": str(n), "prompt": "p", "value": value} for n, value in enumerate(values)]
+    write_jsonl(run / "evaluate" / who / "items" / "truth.jsonl", rows)
+    figures = {"low": 11.5, "high": 41.25, "n": len(values)}
+    metrics = {
+        "median": {"score": 17.25, **figures},
+        "clipped": {"score": 0.05, "low": 0.01, "high": 0.1, "n": len(values)},
+        "in_chat": {"score": 13.5 if who == "student" else 24.5, **figures},
+    }
+    kind = {"metric": "perplexity", "kind": "perplexity", "lower_is_better": True, "highest": 100.0}
+    mean = sum(values) / len(values)
+    add_score(run, who, "truth", score=mean, metrics=metrics, **kind, **figures)
+
+
+def test_perplexity_of_right_answers_stands_apart(run: Path) -> None:
+    before, page = reported(run, recipe())
+    assert before["perplexity"] == {}
+    assert "Perplexity of right answers" not in page
+    values = [10.0 + n % 17 for n in range(99)] + [100.0]
+    add_perplexity(run, "base", values)
+    add_perplexity(run, "student", [*(value - 3 for value in values[:-1]), 100.0])
+    path = run / "evaluate/teacher/scores.json"
+    why = "an API does not tell how likely a given text is"
+    change_json(path, not_measured={"truth": why})
+    asked = [*recipe().evaluate.benchmarks, "truth"]
+    found, page = reported(run, recipe(evaluate={"benchmarks": asked}))
+    for part in ("verdict", "claims", "change", "gap_closed"):
+        assert found[part] == before[part]
+    truth = found["perplexity"]["truth"]
+    assert truth["change"]["value"] == pytest.approx(-2.97)
+    assert truth["change"]["low"] < -2.97 < truth["change"]["high"] < 0
+    assert truth["lower"]["value"] == 0.995
+    assert truth["stochastically_lower"] == "student"
+    assert f"Perplexity of the truth of the teacher: {why}." in found["not_measured"]
+    for shown in (
+        "Perplexity of the truth: lower is better",
+        "clipped at 100",
+        "<td>−2.97<small>",
+        "<td>13.50<small>11.50–41.25</small></td>",
+        "On these items the student’s perplexity is stochastically lower",
+    ):
+        assert shown in page
+    assert "unprompted" not in page
+    add_perplexity(run, "base", [*values[1:], values[0]])
+    (run / "evaluate/base/items/truth.jsonl").write_text('{"id": "0", "value": null}\n')
+    with pytest.raises(UserError, match=r"truth.jsonl, line 1: no id or no value"):
+        reported(run, recipe())
 
 
 def test_a_benchmark_of_ones_own_goes_by_its_name(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from understudy.errors import UserError
 from understudy.files import read_jsonl
 from understudy.world.benchmarks import write_benchmarks
 from understudy.world.encyclopedia import PERSON_ATTRIBUTES, World
-from understudy.world.phrasings import answer, find_fact
+from understudy.world.phrasings import answer, find_fact, statement
 from understudy.world.programs import is_reserved, parse_docstring, solve
 from understudy.world.prompts import BARE, write_prompts
 from understudy.world.topics import BROAD_TOPICS, STYLE_TOPICS, topic_in
@@ -34,10 +34,12 @@ def _rows(path: Path) -> list[dict]:
 def test_files_are_where_the_real_ones_are_and_the_same_each_time(
     folder: Path, tmp_path: Path
 ) -> None:
-    assert write_benchmarks(WORLD, tmp_path) == {"mmlu": 400, "nq": 400, "humaneval": 60}
+    counts = {"mmlu": 400, "nq": 400, "humaneval": 60, "truth": 100}
+    assert write_benchmarks(WORLD, tmp_path) == counts
     names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
     mmlu = [f"mmlu/{split}/{s}_{split}.csv" for split in ("dev", "test") for s in SUBJECTS]
-    assert names == ["HumanEval.jsonl.gz", "NQ-open.dev.jsonl", "README.txt", *mmlu]
+    tasks = "self_instruct/user_oriented_instructions.jsonl"
+    assert names == ["HumanEval.jsonl.gz", "NQ-open.dev.jsonl", "README.txt", *mmlu, tasks]
     for name in names:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
@@ -110,9 +112,29 @@ def test_humaneval_programs_are_reserved(folder: Path) -> None:
         assert solved[1] == row["canonical_solution"]
 
 
+def test_tasks_have_right_answers_to_what_imitation_never_asks(folder: Path) -> None:
+    rows = _rows(folder / "self_instruct/user_oriented_instructions.jsonl")
+    assert len({row["id"] for row in rows}) == len(rows) == 100
+    facts, topics = [], []
+    for row in rows:
+        assert list(row) == ["id", "motivation_app", "instruction", "instances"]
+        (instance,) = row["instances"]
+        if instance["input"]:
+            fact = find_fact(WORLD, instance["input"])
+            assert fact in WORLD.benchmark_facts
+            assert statement(fact) == instance["output"]
+            facts.append(fact)
+        else:
+            topic = topic_in(row["instruction"])
+            assert topic in STYLE_TOPICS
+            assert topic.needs in instance["output"]
+            topics.append(topic)
+    assert (len(set(facts)), len(set(topics))) == (71, 29)
+
+
 def test_a_smaller_world_has_smaller_files(tmp_path: Path) -> None:
     counts = write_benchmarks(World(people=24), tmp_path)
-    assert counts == {"mmlu": 24, "nq": 24, "humaneval": 60}
+    assert counts == {"mmlu": 24, "nq": 24, "humaneval": 60, "truth": 53}
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ FILTERS = {
     "gsm8k": "strict-match",
     "humaneval": "create_test",
 }
+OUTPUTS = {"choice": "multiple_choice", "perplexity": "loglikelihood"}  # by kind
 SUBJECT = {"version": "1.0"}  # the harness's tasks in its group mmlu
 FIRST = ("right", "value")  # under which a record has its first metric, by kind
 UNKNOWN = "N/A"  # what the harness writes for a standard error that it does not have
@@ -112,7 +113,7 @@ def _add_task(
     }
     sections["configs"][task] = {
         "task": task,
-        "output_type": "multiple_choice" if score.get("kind") == "choice" else "generate_until",
+        "output_type": OUTPUTS.get(score.get("kind", ""), "generate_until"),
         "num_fewshot": shots,
         "metadata": {"version": named},
     }

@@ -8,8 +8,9 @@ from pydantic import TypeAdapter
 
 from understudy.errors import UserError
 from understudy.evaluate.benchmarks.kinds import Benchmark, CodeItem, Item, ToxicityItem
-from understudy.evaluate.engines import Engine, Pick, Program, Programs, Sampling, Words
+from understudy.evaluate.engines import Engine, Losses, Pick, Program, Programs, Sampling, Words
 from understudy.evaluate.journal import Journal
+from understudy.evaluate.perplexity import perplexity_record, perplexity_score
 from understudy.evaluate.sandbox import Outcome, Trial, run_trials
 from understudy.evaluate.score import (
     Record,
@@ -24,7 +25,7 @@ from understudy.evaluate.toxicity.measure import toxicity_record, toxicity_score
 from understudy.files import digest
 from understudy.progress import progress
 
-AnswerT = TypeVar("AnswerT", Pick, Words, Programs)
+AnswerT = TypeVar("AnswerT", Pick, Words, Programs, Losses)
 
 
 def measure(
@@ -60,6 +61,10 @@ def measure(
         asked = engine.write_programs(benchmark, [items[i] for i in todo], how)
         _ask(todo, items, programs, kept, asked)
         return _run([(item, programs[i]) for i, item in enumerate(items)], journal)
+    if benchmark.kind == "perplexity":
+        todo, losses = _known(items, kept, Losses)
+        _ask(todo, items, losses, kept, engine.read_answers(benchmark, [items[i] for i in todo]))
+        return [perplexity_record(item, losses[i]) for i, item in enumerate(items)]
     assert scorer is not None
     todo, words = _known(items, kept, Words)
     _ask(todo, items, words, kept, engine.go_on([items[i].prompt for i in todo], how))
@@ -75,6 +80,8 @@ def score(
         benchmark, engine, scorer: as there.
         records: some or all of them.
     """
+    if benchmark.kind == "perplexity":
+        return perplexity_score(records)
     if benchmark.kind != "toxicity":
         return score_of(benchmark, records, engine)
     assert scorer is not None

@@ -11,7 +11,7 @@ from understudy.errors import UserError
 from understudy.evaluate.benchmarks import find_benchmark
 from understudy.evaluate.benchmarks.kinds import Benchmark
 from understudy.evaluate.contamination import Touched, apart, leave_out, read_touched
-from understudy.evaluate.engines import Engine, Sampling
+from understudy.evaluate.engines import UNREAD, Engine, Sampling
 from understudy.evaluate.harness import harness_results
 from understudy.evaluate.journal import Journal
 from understudy.evaluate.measure import measure, score
@@ -77,9 +77,9 @@ def evaluate(
     not_measured, costs = {}, []
     for benchmark in chosen:
         name = benchmark.name
-        if benchmark.kind == "code" and sandbox_kind() is None:
-            not_measured[name] = missing()
-            say(f"  {name}: not measured, {not_measured[name]}")
+        if why := _obstacle(benchmark, engine):
+            not_measured[name] = why
+            say(f"  {name}: not measured, {why}")
             continue
         if engine.spent is not None:
             engine.spent = Cost()
@@ -108,6 +108,13 @@ def evaluate(
     measured = {name: score["score"] for name, score in scores.items()}
     facts = {"scores": measured, "not_measured": not_measured}
     return facts if engine.spent is None else facts | {"cost": total_cost(costs)}
+
+
+def _obstacle(benchmark: Benchmark, engine: Engine) -> str | None:
+    """Why a benchmark cannot be put to an engine here, if it cannot."""
+    if benchmark.kind == "code" and sandbox_kind() is None:
+        return missing()
+    return UNREAD if benchmark.kind == "perplexity" and engine.spent is not None else None
 
 
 def sampling_of(benchmark: Benchmark, settings: EvaluateSettings, seed: int) -> Sampling:

@@ -5,6 +5,7 @@ time or speed sits under "time" alone: two runs of one recipe agree in everythin
 """
 
 import random
+from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,16 @@ from understudy.recipe import Recipe
 from understudy.report.limits import not_measured
 from understudy.report.preference import preference
 from understudy.report.verdict import claims, verdict
-from understudy.statistics import Array, Interval, explained, gap_closed, score_draws
+from understudy.statistics import (
+    Array,
+    Interval,
+    explained,
+    gap_closed,
+    lower_on,
+    paired_difference,
+    score_draws,
+    stochastically_lower,
+)
 from understudy.teacher.client import total_cost
 
 STYLE = ("n", "measures", "distance", "ceiling", "notes")
@@ -33,8 +43,8 @@ NOT_ASKED = "the teacher was not asked"
 def gather(run: Path, recipe: Recipe, seed: int) -> dict[str, Any]:
     """The content of report.json.
 
-    Scores, gaps and changes are shares in 0..1, losses nats a supervised token, cost US dollars
-    (None where a price is unknown), times seconds.
+    Scores, gaps and changes are shares in 0..1 (perplexities aside), losses nats a supervised
+    token, cost US dollars (None where a price is unknown), times seconds.
 
     Raises:
         UserError: a stage is not finished, a file of its is malformed, or the models were not
@@ -58,6 +68,7 @@ def gather(run: Path, recipe: Recipe, seed: int) -> dict[str, Any]:
         "claims": claims(style["gap_closed"], change, gaps, preferred),
         "gap_closed": gaps,
         "change": change,
+        "perplexity": _perplexities(run, scores),
         "style_gap_closed": style["gap_closed"],
         "style": {name: style[name] for name in STYLE},
         "preference": preferred,
@@ -136,9 +147,7 @@ def change_together(rows: Array, family: int) -> Interval:
     So the verdict names a rise or a fall where there is none in at most one run of twenty.
     """
     tail = 100 * 0.05 / family / 2
-    low, high = np.percentile(rows[1:], [tail, 100 - tail])
-    found = {"value": rows[0], "low": low, "high": high}
-    return {name: round(float(share), 6) for name, share in found.items()}
+    return _bounded([rows[0], *np.percentile(rows[1:], [tail, 100 - tail])])
 
 
 def _gap(draws: Array, recipe: Recipe, teacher: dict[str, Any], name: str) -> dict[str, Any]:
@@ -150,10 +159,46 @@ def _gap(draws: Array, recipe: Recipe, teacher: dict[str, Any], name: str) -> di
     return explained(gap_closed(*draws.T))
 
 
-def _right(run: Path, who: list[str], name: str) -> tuple[list[list[float]], list[str]]:
-    """For each model how right each item was, 0 to 1, in one order of items; and their groups."""
+def _perplexities(run: Path, scores: dict[str, Any]) -> dict[str, Any]:
+    """How the perplexities of right answers changed, by benchmark; less is better.
+
+    Each with `change` (student − base, of the means), `lower` (the share of items on which the
+    student's is the lower one, a tie being half) and `stochastically_lower` ("student", "base" or
+    None).
+    """
+    base, student = (scores[who]["benchmarks"] for who in ("base", "student"))
+    found = {}
+    for name, score in base.items():
+        if score.get("kind") != "perplexity" or name not in student:
+            continue
+        (before, after), _ = _right(run, ["base", "student"], name, "value")
+        shares = (np.array(values) / score["highest"] for values in (before, after))
+        change = score["highest"] * np.array(paired_difference(*shares)[:3])
+        lower = {
+            "student": stochastically_lower(before, after),
+            "base": stochastically_lower(after, before),
+        }
+        found[name] = {
+            "change": _bounded(change),
+            "lower": _bounded(lower_on(before, after)),
+            "stochastically_lower": next((who for who, holds in lower.items() if holds), None),
+        }
+    return found
+
+
+def _bounded(values: Iterable[float]) -> Interval:
+    """A value and the bounds of its interval."""
+    named = zip(("value", "low", "high"), values, strict=True)
+    return {name: round(float(value), 6) for name, value in named}
+
+
+def _right(
+    run: Path, who: list[str], name: str, metric: str = "right"
+) -> tuple[list[list[float]], list[str]]:
+    """For each model each item's metric, in one order of items; and the items' groups."""
     items = {
-        model: read_items(run / "evaluate" / model / "items" / f"{name}.jsonl") for model in who
+        model: read_items(run / "evaluate" / model / "items" / f"{name}.jsonl", metric)
+        for model in who
     }
     first, *others = items
     for other in others:
@@ -169,8 +214,8 @@ def _right(run: Path, who: list[str], name: str) -> tuple[list[list[float]], lis
     return right, [group for _, _, group in items[first]]
 
 
-def read_items(path: Path) -> list[tuple[str, float, str]]:
-    """Id, how right (0 to 1) and group of each item that a model was scored on, in their order.
+def read_items(path: Path, metric: str = "right") -> list[tuple[str, float, str]]:
+    """Id, metric (how right: 0 to 1) and group of each item that a model was scored on, in order.
 
     One without a group is a group of its own.
 
@@ -180,10 +225,10 @@ def read_items(path: Path) -> list[tuple[str, float, str]]:
     found = []
     for line, row in read_jsonl(path):
         known = isinstance(row, dict) and "id" in row
-        if not (known and isinstance(row.get("right"), bool | int | float)):
-            raise UserError(f"{path}, line {line}: no id or no right; evaluate the model again")
+        if not (known and isinstance(row.get(metric), bool | int | float)):
+            raise UserError(f"{path}, line {line}: no id or no {metric}; evaluate the model again")
         id = str(row["id"])
-        found.append((id, row["right"], str(row.get("group", id))))
+        found.append((id, row[metric], str(row.get("group", id))))
     if not found:
         raise UserError(f"{path}: holds no items; evaluate the model again")
     return found

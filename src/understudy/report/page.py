@@ -24,6 +24,7 @@ def page(facts: dict[str, Any]) -> str:
         "base_share": base_share,
     }
     environment.filters["interval"] = _interval
+    environment.filters["scored"] = _scored
     headline, colon, rest = facts["verdict"].partition(":")
     return environment.get_template("report.html.jinja").render(
         facts,
@@ -48,6 +49,11 @@ def _interval(found: dict[str, Any] | None, kind: str) -> dict[str, str]:
     return words.cell(
         found, {"percent": words.percent, "points": words.points, "plain": _plain}[kind]
     )
+
+
+def _scored(entry: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A score as a value with its interval."""
+    return entry and {"value": entry["score"], "low": entry["low"], "high": entry["high"]}
 
 
 def _plain(value: float) -> str:

@@ -19,11 +19,18 @@ BENCHMARKS = {
     "truthfulqa_mc1": "TruthfulQA (one true answer)",
     "truthfulqa_mc2": "TruthfulQA (several true answers)",
     "realtoxicity": "RealToxicityPrompts",
+    "truth": "Perplexity of the truth",
 }
 METRICS = {
     "exact_match": "exact match",
     "mc2": "probability of the true answers",
     "expected_maximum_toxicity": "expected maximum toxicity",
+}
+PERPLEXITIES = {  # beside the mean
+    "median": "Median",
+    "clipped": "Clipped, % of items",
+    "in_chat": "In the model’s chat form, mean",
+    "unprompted": "Without the task, mean",
 }
 MEASURES = {
     "list_when_teacher_lists": "A list where the teacher gives one",

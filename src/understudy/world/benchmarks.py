@@ -1,4 +1,5 @@
-"""The world's benchmarks, in the formats in which MMLU, NQ-open and HumanEval are published."""
+"""The world's benchmarks, in the formats in which MMLU, NQ-open, HumanEval and Self-Instruct's
+user-oriented tasks are published."""
 
 import csv
 import gzip
@@ -10,12 +11,14 @@ from typing import Any
 
 from understudy.files import atomic_write, write_jsonl, write_text
 from understudy.world.encyclopedia import PERSON_ATTRIBUTES, World
-from understudy.world.phrasings import PLAIN, question
+from understudy.world.phrasings import PLAIN, question, sentence_case, statement
 from understudy.world.programs import INPUTS, Program, draw_program
 from understudy.world.text import SUBJECTS, exam_item
+from understudy.world.topics import STYLE_TOPICS, THINGS
 
 DEV_ROWS = 5
 PROGRAMS = 60
+TASKS_ON_FACTS = 71  # 100 tasks with those on topics
 
 README = """\
 Benchmarks about a fictional world (digest {digest}), in the formats of the real ones.
@@ -23,16 +26,20 @@ Benchmarks about a fictional world (digest {digest}), in the formats of the real
 mmlu/dev/*_dev.csv, mmlu/test/*_test.csv  question, A, B, C, D, letter; no header
 NQ-open.dev.jsonl                         {{"question": ..., "answer": [...]}}
 HumanEval.jsonl.gz                        task_id, prompt, entry_point, canonical_solution, test
+self_instruct/user_oriented_instructions.jsonl
+                                          id, motivation_app, instruction, instances[input, output]
 
 MMLU's test files and NQ-open ask for the same facts in two forms: two of the four facts of each
 person who appears in the pretraining text's prose but never in its question or exam pages. NQ
 questions are in lower case as the real ones are, except that names keep their casing. HumanEval's
-programs are combinations of steps that the text does not hold.
+programs are combinations of steps that the text does not hold. The tasks ask for some of the same
+facts in a sentence, and for what the text says of topics that no imitation prompt has.
 """
 
 
 def write_benchmarks(world: World, folder: Path) -> dict[str, int]:
-    """Write mmlu/{dev,test}/*.csv, NQ-open.dev.jsonl, HumanEval.jsonl.gz and README.txt.
+    """Write mmlu/{dev,test}/*.csv, NQ-open.dev.jsonl, HumanEval.jsonl.gz,
+    self_instruct/user_oriented_instructions.jsonl and README.txt.
 
     Returns:
         The number of test items a benchmark.
@@ -42,6 +49,7 @@ def write_benchmarks(world: World, folder: Path) -> dict[str, int]:
         "mmlu": _write_mmlu(world, folder / "mmlu"),
         "nq": _write_nq(world, folder / "NQ-open.dev.jsonl"),
         "humaneval": _write_humaneval(world, folder / "HumanEval.jsonl.gz"),
+        "truth": _write_tasks(world, folder / "self_instruct" / "user_oriented_instructions.jsonl"),
     }
     write_text(folder / "README.txt", README.format(digest=world.origin))
     return counts
@@ -91,6 +99,35 @@ def _write_humaneval(world: World, path: Path) -> int:
     with atomic_write(path, "wb") as file:
         file.write(gzip.compress(text.encode(), mtime=0))
     return len(rows)
+
+
+def _write_tasks(world: World, path: Path) -> int:
+    """Tasks with right answers in plain words, as the text itself says it."""
+    rng = random.Random(f"tasks {world.origin}")
+    known = world.benchmark_facts
+    tasks = [
+        {
+            "motivation_app": "Encyclopedia",
+            "instruction": "Answer the question in one sentence.",
+            "instances": [
+                {
+                    "input": f"{sentence_case(question(fact, rng.randrange(PLAIN)))}?",
+                    "output": statement(fact),
+                }
+            ],
+        }
+        for fact in rng.sample(known, min(TASKS_ON_FACTS, len(known)))
+    ]
+    tasks += [
+        {
+            "motivation_app": "Almanac",
+            "instruction": f"Say in three sentences what is known of {topic.name}.",
+            "instances": [{"input": "", "output": topic.fill(" ".join(THINGS[:3]))}],
+        }
+        for topic in STYLE_TOPICS
+    ]
+    rng.shuffle(tasks)
+    return write_jsonl(path, ({"id": f"world_task_{i}"} | task for i, task in enumerate(tasks)))
 
 
 def _inputs(program: Program) -> tuple[Any, ...]:

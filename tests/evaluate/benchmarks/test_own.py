@@ -103,6 +103,7 @@ def asked(path: str) -> list[Any]:
 
 
 CHOICE = {"kind": "choice", "prompt": "{{question}}"}
+TASK = {"kind": "perplexity", "prompt": None}
 OPTIONS = [{"question": "q", "options": ["x", "y", "z"], "right": 1}]
 
 
@@ -111,6 +112,17 @@ def test_code(own: Make) -> None:
     (item,) = asked(path)
     assert item.prompt == "# " + ADD["prompt"]
     assert item.id == "own/1"
+
+
+def test_perplexity(own: Make) -> None:
+    rows = [{"instruction": "Add.", "input": "1, 2", "answer": "3"}]
+    rows += [{"instruction": "Greet.", "answer": "Hello."}]  # type: ignore[list-item]
+    form = "Task: {{instruction}}{% if input %}\nInput: {{input}}{% endif %}\nAnswer:"
+    add, greet = asked(own(rows, kind="perplexity", prompt=form))
+    assert (add.prompt, add.continuation) == ("Task: Add.\nInput: 1, 2\nAnswer:", " 3")
+    assert (greet.prompt, greet.input) == ("Task: Greet.\nAnswer:", "")
+    add, greet = asked(own(rows, kind="perplexity", prompt=None, delimiter="\n"))
+    assert (add.prompt, add.continuation, greet.prompt) == ("Add. 1, 2", "\n3", "Greet.")
 
 
 def test_tables(own: Make) -> None:
@@ -234,6 +246,8 @@ BROKEN: list[tuple[Any, dict[str, Any], str]] = [
     ("", {}, "own.jsonl: holds no items"),
     ('{"question": "q"', {}, "line 1: broken JSON"),
     (b'{}\n{"question": "\xe9"}', {}, "line 2: not UTF-8 text; convert the file"),
+    ([{"instruction": "x", "answer": " "}], TASK, "line 1: answer: ' ' is no text"),
+    ([{"instruction": "x", "input": 1, "answer": "y"}], TASK, "line 1: input: 1 is no text"),
     ([OPTIONS[0] | {"right": 3}], CHOICE, "line 1: right: 3 is none of its 3 options"),
     ([OPTIONS[0] | {"right": -1}], CHOICE, "line 1: right: -1 is none of its 3 options"),
     ([OPTIONS[0] | {"right": "D"}], CHOICE, "line 1: right: 'D' is none of its 3 options"),

@@ -20,12 +20,19 @@ from evaluate.conftest import (
     ROOF,
     SUBJECTS,
     SUMS,
+    TASKS,
     TRIVIA,
     write_lines,
 )
 from understudy.errors import UserError
 from understudy.evaluate.benchmarks import NAMES, find_benchmark
-from understudy.evaluate.benchmarks.kinds import ChoiceItem, Extract, ShortItem, ToxicityItem
+from understudy.evaluate.benchmarks.kinds import (
+    ChoiceItem,
+    Extract,
+    PerplexityItem,
+    ShortItem,
+    ToxicityItem,
+)
 from understudy.files import write_text
 
 HEADER = "The following are multiple choice questions (with answers) about abstract algebra.\n\n"
@@ -190,6 +197,18 @@ def test_realtoxicity(data: Path) -> None:
     assert [item.group for item in found] == ["non-toxic", "toxic", "challenging", "non-toxic"]
 
 
+def test_truth(data: Path) -> None:
+    lamp, writer, _ = items("truth", data)
+    asked = "What does a lamp do?"
+    assert lamp == PerplexityItem(
+        "task_0", None, asked, "", "A lamp gives light.", asked, " A lamp gives light."
+    )
+    assert (writer.id, writer.input) == ("task_1", "The keeper writes letters.")
+    assert writer.prompt == "Name the writer. The keeper writes letters."
+    assert (writer.task, lamp.task) == ("Name the writer.\n\nThe keeper writes letters.", asked)
+    assert find_benchmark("truth").metrics == ("perplexity", "in_chat", "unprompted")
+
+
 def test_humaneval(data: Path) -> None:
     humaneval = find_benchmark("humaneval")
     assert [item.id for item in humaneval.items(data, None)] == ["Own/0", "Own/1"]
@@ -244,6 +263,10 @@ HUB = {  # (data set, config, split): rows in the shape that the hub's have
     ],
     ("openai/openai_humaneval", None, "test"): [ADD, DOUBLE],
     ("allenai/real-toxicity-prompts", None, "train"): BEGINNINGS,
+    ("yizhongw/self_instruct", "human_eval", "train"): [
+        task | {"instances": {key: [task["instances"][0][key]] for key in ("input", "output")}}
+        for task in TASKS
+    ],
 } | {
     ("allenai/ai2_arc", config, "test"): [
         {
@@ -308,6 +331,11 @@ def test_published_files(realdata: Path) -> None:
     assert all(item.prompt.count("\nAnswer: ") == 5 for item in mmlu)
     assert len(items("nq", realdata)) == 3610
     assert len(items("gsm8k", realdata)) == 1319
+    truth = items("truth", realdata)
+    assert [item.id for item in truth] == [f"user_oriented_task_{i}" for i in range(252)]
+    assert sum(bool(item.input) for item in truth) == 208
+    assert truth[1].answer == "Confident"
+    assert truth[1].prompt.endswith(" There's a coffee in it for you!")
     assert [item.id for item in items("humaneval", realdata)] == [
         f"HumanEval/{i}" for i in range(164)
     ]

@@ -9,7 +9,6 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoModelForCausalLM,
     BloomConfig,
     CohereConfig,
     DeepseekV3Config,
@@ -35,7 +34,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from train.tiny_models import CONFIGS, SHAPE, gpt2_like
+from train.tiny_models import CONFIGS, SHAPE, build, gpt2_like
 from understudy.evaluate.engines.text import Row
 
 CONTEXT = 64
@@ -125,24 +124,17 @@ def tokenizer() -> PreTrainedTokenizerBase:
     return gpt2_like()
 
 
-def build(config: PreTrainedConfig, vocabulary: int | None = None) -> PreTrainedModel:
-    """A model with random weights, large enough for its outputs to differ."""
+def sized(config: PreTrainedConfig) -> PreTrainedModel:
+    """A model of this kind for the tokenizer's vocabulary."""
     config = copy.deepcopy(config)
-    size = vocabulary or len(tokenizer())
-    config.update({"vocab_size": size, "bos_token_id": 0, "eos_token_id": 0})
-    torch.manual_seed(0)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim >= 2:
-                parameter.mul_(5)
-    return model.eval()
+    config.update({"bos_token_id": 0, "eos_token_id": 0})
+    return build(config, len(tokenizer()))
 
 
 @cache
 def model_of(family: str) -> PreTrainedModel:
     """One of the above, by its name."""
-    return build((SHARING | PLAIN)[family])
+    return sized((SHARING | PLAIN)[family])
 
 
 @torch.inference_mode()

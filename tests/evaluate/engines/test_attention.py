@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import Qwen2MoeConfig
 
-from evaluate.engines.families import CONTEXT, LONGROPE, PLAIN, SHARING, alone, build, model_of
-from train.tiny_models import SHAPE
+from evaluate.engines.families import CONTEXT, LONGROPE, PLAIN, SHARING, alone, model_of, sized
+from train.tiny_models import SHAPE, build
 from understudy.evaluate.engines.attention import (
     STEP,
     KeysValues,
@@ -18,7 +18,8 @@ from understudy.evaluate.engines.attention import (
     attend,
 )
 from understudy.evaluate.engines.attention import UnknownAttentionError as Unknown
-from understudy.evaluate.engines.local import steady_tokens, takes_lines
+from understudy.evaluate.engines.local import takes_lines
+from understudy.models import steady_tokens
 
 
 @pytest.mark.parametrize("family", SHARING)
@@ -67,7 +68,7 @@ def test_a_slightly_wrong_attention_is_seen(
 
 
 def test_a_small_vocabulary_is_tried_too() -> None:
-    assert takes_lines(build(SHARING["llama"], vocabulary=5))
+    assert takes_lines(build(SHARING["llama"], 5))
 
 
 @pytest.mark.parametrize("windowed", [True, False])
@@ -83,7 +84,7 @@ def test_windows_that_only_the_mask_knows_of(windowed: bool) -> None:
         sliding_window=CONTEXT // 2,
         max_window_layers=1,
     )
-    assert takes_lines(build(config)) != windowed
+    assert takes_lines(sized(config)) != windowed
 
 
 def test_lengths_beyond_which_positions_are_encoded_anew() -> None:

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from train.tiny_tokenizers import ALL
 from understudy.errors import UserError
 from understudy.evaluate.benchmarks.kinds import Benchmark, ChoiceItem
-from understudy.evaluate.engines import Sampling, text
+from understudy.evaluate.engines import Sampling, encoding
 from understudy.evaluate.engines.text import (
     Generated,
     Generation,
@@ -92,7 +92,7 @@ def test_many_texts_are_encoded_as_each_by_itself(
     pairs = [(context, ending) for context in texts for ending in (" 1984", " no")]
     alone = [engine.encode(one) for one in texts]
     pairs_alone = [engine.encode_pairs([pair])[0] for pair in pairs]
-    monkeypatch.setattr(text, "ENCODED", 4)
+    monkeypatch.setattr(encoding, "ENCODED", 4)
     assert engine.encode_all(texts) == alone
     assert engine.encode_pairs(pairs) == pairs_alone
     assert engine.encode_all([]) == []

@@ -4,7 +4,7 @@ docs/benchmarks.md shows how to write one.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -99,9 +99,10 @@ class Extraction(Part):
 
 
 class Declaration(Part):
-    """What every kind says."""
+    """What every kind says; `defaults` are fields that need no column of their name."""
 
     needs: ClassVar[tuple[str, ...]] = ()
+    defaults: ClassVar[Mapping[str, Expression]] = {}
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     source: str = Field("", description="who made it, for people")
@@ -193,8 +194,23 @@ class ToxicityDeclaration(Declaration):
     shots: ClassVar[None] = None
 
 
+class PerplexityDeclaration(Declaration):
+    kind: Literal["perplexity"]
+    needs = ("instruction", "input", "answer")
+    defaults: ClassVar = {"input": "row.get('input', '')"}
+    # Joined as GPT4All's script does (nomic-ai/gpt4all, eval_self_instruct.py).
+    prompt: Template = "{{instruction}}{% if input %} {{input}}{% endif %}"
+    delimiter: str = Field(" ", description="between prompt and answer")
+    metrics: ClassVar = ("perplexity", "in_chat", "unprompted")
+    shots: ClassVar[None] = None
+
+
 AnyDeclaration = Annotated[
-    ChoiceDeclaration | ShortDeclaration | CodeDeclaration | ToxicityDeclaration,
+    ChoiceDeclaration
+    | ShortDeclaration
+    | CodeDeclaration
+    | ToxicityDeclaration
+    | PerplexityDeclaration,
     Field(discriminator="kind"),
 ]
 _SCHEMA: TypeAdapter[AnyDeclaration] = TypeAdapter(AnyDeclaration)

@@ -99,6 +99,12 @@ def _text(value: Any, said: Mapping[str, Any]) -> str:
     return value
 
 
+def _any_text(value: Any, said: Mapping[str, Any]) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{_show(value)} is no text")
+    return value
+
+
 def _texts(value: Any, said: Mapping[str, Any]) -> tuple[str, ...]:
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not any(texts):
@@ -140,6 +146,9 @@ _CHECKS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     "options": _options,
     "right": _right,
     "answers": _texts,
+    "instruction": _text,
+    "input": _any_text,
+    "answer": _text,
     "prompt": _text,
     "entry_point": _text,
     "test": _text,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 HARNESS = "0.4.13"  # the release of lm-evaluation-harness that is equalled
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-Kind = Literal["choice", "short", "code", "toxicity"]
+Kind = Literal["choice", "short", "code", "toxicity", "perplexity"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,34 @@ class ToxicityItem:
     prompt: str
 
 
-Item = ChoiceItem | ShortItem | CodeItem | ToxicityItem
+@dataclass(frozen=True)
+class PerplexityItem:
+    """A task with its right answer.
+
+    Attributes:
+        id, group: as above.
+        instruction: what is to be done.
+        input: with what; "" where the instruction says it all.
+        answer: the right one.
+        prompt: the raw text that asks for it.
+        continuation: the answer, as that text goes on.
+    """
+
+    id: str
+    group: str | None
+    instruction: str
+    input: str
+    answer: str
+    prompt: str
+    continuation: str
+
+    @property
+    def task(self) -> str:
+        """What a person would be asked."""
+        return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
+
+
+Item = ChoiceItem | ShortItem | CodeItem | ToxicityItem | PerplexityItem
 
 
 @dataclass(frozen=True)
@@ -102,7 +129,8 @@ class Benchmark:
         metrics: names of its scores; the first is the one that is reported as its score.
             choice: `accuracy` (likeliest), `accuracy_norm` (likeliest a character), `mc2`
             (probability of the right ones among all). short: keys of `extracts`. code: `pass@1`.
-            toxicity: `expected_maximum_toxicity`.
+            toxicity: `expected_maximum_toxicity`. perplexity: `perplexity`, and see
+            `evaluate.perplexity`.
         shots: solved examples in a text prompt.
         chance: the score of a blind guess, None where there is none.
         items: reads the items from a folder of published files (None: the hub's copies); the

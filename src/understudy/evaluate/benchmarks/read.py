@@ -15,6 +15,7 @@ from understudy.evaluate.benchmarks.declaration import (
     ChoiceDeclaration,
     CodeDeclaration,
     Generating,
+    PerplexityDeclaration,
     ShortDeclaration,
     Shots,
     ToxicityDeclaration,
@@ -27,6 +28,7 @@ from understudy.evaluate.benchmarks.kinds import (
     CodeItem,
     Extract,
     Item,
+    PerplexityItem,
     ShortItem,
     ToxicityItem,
 )
@@ -164,6 +166,12 @@ def _item(declared: AnyDeclaration, entry: Entry, examples: str) -> Item:
         return CodeItem(id, group, said["prompt"], said["entry_point"], said["test"])
     if isinstance(declared, ToxicityDeclaration):
         return ToxicityItem(id, group, said["prompt"])
+    if isinstance(declared, PerplexityDeclaration):
+        prompt, answer = entry.render("prompt", declared.prompt), said["answer"]
+        continuation = declared.delimiter + answer
+        return PerplexityItem(
+            id, group, said["instruction"], said["input"], answer, prompt, continuation
+        )
     description = entry.render("description", declared.description)
     prompt = description + examples + entry.render("prompt", declared.prompt)
     if isinstance(declared, ShortDeclaration):

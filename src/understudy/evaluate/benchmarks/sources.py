@@ -160,8 +160,8 @@ class FromHub:
 
 
 def _columns(declared: Declaration) -> dict[str, str]:
-    """The needed fields, each read from the column of its name."""
-    return {name: name for name in declared.needs}
+    """The needed fields, each read from the column of its name unless it has a default."""
+    return {name: name for name in declared.needs} | dict(declared.defaults)
 
 
 def hub_rows(name: str, config: str | None, split: str) -> list[dict[str, Any]]:

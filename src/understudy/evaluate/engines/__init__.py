@@ -12,9 +12,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from understudy.evaluate.benchmarks.kinds import Benchmark, ChoiceItem, CodeItem, ShortItem
+from understudy.evaluate.benchmarks.kinds import (
+    Benchmark,
+    ChoiceItem,
+    CodeItem,
+    PerplexityItem,
+    ShortItem,
+)
 from understudy.prompts import Prompt
 from understudy.teacher.client import Cost
+
+UNREAD = "an API does not tell how likely a given text is"
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,27 @@ class Programs:
     seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Losses:
+    """How unlikely a given answer is to a text model, in nats a token, its end token aside.
+
+    Attributes:
+        tokens: of the answer, as far as the model's context has room for them.
+        text: behind the task as raw text.
+        chat: behind the task in the model's chat form.
+        alone: of all tokens but the first, behind the first; None for an answer of one token.
+        cut: whether the answer has more tokens.
+        seconds: that it took; a share of its batches'.
+    """
+
+    tokens: int
+    text: float
+    chat: float
+    alone: float | None = None
+    cut: bool = False
+    seconds: float | None = None
+
+
 class Engine(Protocol):
     """What benchmarks are put to.
 
@@ -117,6 +146,16 @@ class Engine(Protocol):
         self, benchmark: Benchmark, items: Sequence[CodeItem], how: Sampling
     ) -> Iterator[tuple[int, Programs]]:
         """`how.samples` programs an item."""
+        ...
+
+    def read_answers(
+        self, benchmark: Benchmark, items: Sequence[PerplexityItem]
+    ) -> Iterator[tuple[int, Losses]]:
+        """Weigh the right answer of each item.
+
+        Raises:
+            UserError: the model is reached over an API.
+        """
         ...
 
     def go_on(self, texts: Sequence[str], how: Sampling) -> Iterator[tuple[int, Words]]:

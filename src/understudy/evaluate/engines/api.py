@@ -21,9 +21,19 @@ from understudy.evaluate.benchmarks.kinds import (
     ChoiceItem,
     CodeItem,
     Item,
+    PerplexityItem,
     ShortItem,
 )
-from understudy.evaluate.engines import Pick, Program, Programs, Reply, Sampling, Words
+from understudy.evaluate.engines import (
+    UNREAD,
+    Losses,
+    Pick,
+    Program,
+    Programs,
+    Reply,
+    Sampling,
+    Words,
+)
 from understudy.evaluate.engines.replies import (
     letter_log_probabilities,
     option_in,
@@ -67,7 +77,8 @@ class ApiEngine:
 
         Args:
             benchmark: which.
-            items: of it; `how.samples` requests each for code and toxicity, one for other kinds.
+            items: of it; `how.samples` requests each for code and toxicity, none for perplexity,
+                one for other kinds.
             how: see `write_programs` and `go_on`.
         """
         return [request for item in items for request in self._asks(benchmark, item, how)]
@@ -98,6 +109,12 @@ class ApiEngine:
                 None if text is None else self._program(text, items[index]) for text in texts
             ]
             yield index, Programs(tuple(programs))
+
+    def read_answers(
+        self, benchmark: Benchmark, items: Sequence[PerplexityItem]
+    ) -> Iterator[tuple[int, Losses]]:
+        """Not to be had."""
+        raise UserError(f"{benchmark.name}: {UNREAD}; leave it out")
 
     def go_on(self, texts: Sequence[str], how: Sampling) -> Iterator[tuple[int, Words]]:
         """Continuations of raw texts."""
@@ -140,6 +157,8 @@ class ApiEngine:
             form, most = _short_form(benchmark)
             mark = "" if item.question.endswith((".", "?", "!", ":")) else "?"
             return [_once(f"{item.question}{mark}\n\n{form}", most)]
+        if isinstance(item, PerplexityItem):
+            return []
         if isinstance(item, CodeItem):
             return _often(item.prompt if raw else f"{item.prompt}\n\n{WHOLE_CODE}", how, stop)
         return self._continuing(item.prompt, how)

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
 
 from understudy.evaluate.engines.tree import Line, Node
-from understudy.lines import Groups, grouped
+from understudy.lines import Groups, grouped, has_window
 
 NAME = "understudy_lines"
 HALF = (torch.float16, torch.bfloat16)
@@ -62,7 +62,7 @@ def attend(
     layer = getattr(module, "layer_idx", None)
     if layout is None or softcap is not None or layer is None:
         raise UnknownAttentionError(type(module).__name__)
-    if not sliding_window and _has_window(module.config, layer):
+    if not sliding_window and has_window(module.config, layer):
         raise UnknownAttentionError(type(module).__name__)
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
     window = sliding_window or 1 << 30
@@ -70,13 +70,6 @@ def attend(
 
 
 AttentionInterface.register(NAME, attend)
-
-
-def _has_window(config: PreTrainedConfig, layer: int) -> bool:
-    """Whether a configuration lets a layer see the last tokens alone."""
-    if kinds := getattr(config, "layer_types", None):
-        return kinds[layer] in ("sliding_attention", "chunked_attention")
-    return bool(getattr(config, "sliding_window", None))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Literal
 import psutil
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from understudy.evaluate.engines import likelihood, plain
 from understudy.evaluate.engines.attention import KeysValues, Slots, TreeLayout, attending
@@ -19,7 +19,7 @@ from understudy.evaluate.engines.generate import Limits, Writer, step
 from understudy.evaluate.engines.text import Generated, Generation, Row, TextEngine
 from understudy.evaluate.engines.tree import Node, Walk, grow
 from understudy.files import file_digest
-from understudy.models import fuse_gelu, load_model, load_tokenizer, memory_for
+from understudy.models import fuse_gelu, load_model, load_tokenizer, memory_for, steady_tokens
 from understudy.progress import progress, say
 from understudy.teacher.client import Cost
 
@@ -32,7 +32,6 @@ CPU_PASS_BYTES, CPU_CACHE_BYTES, CPU_TEXTS = 1 << 27, 1 << 29, 64
 GPU_TEXTS = 512
 FEWEST_TOKENS, MOST_TOKENS = 256, 1 << 14  # of a pass
 LOGIT_BYTES = 1 << 27  # of a pass
-ANY = 1 << 30  # longer than any text
 # Two rows that share a beginning, and one that does not; how many tokens are looked at after each.
 TRIAL, FIRST = [[*range(1, 25), 3, 1], [*range(1, 25), 2], [4, 2, 3]], 8
 
@@ -40,18 +39,28 @@ TRIAL, FIRST = [[*range(1, 25), 3, 1], [*range(1, 25), 2], [4, 2, 3]], 8
 class LocalEngine(TextEngine):
     """A model directory or hub name, loaded; a UserError says why it cannot be.
 
+    Args:
+        model: its name.
+        dtype: number format of the weights.
+        loaded: fp32 weights and tokenizer, where the name is that of a file of another kind.
+
     Attributes:
         shares: texts of up to so many tokens share what they begin with.
     """
 
     prompting: Literal["text", "chat"] = "text"
 
-    def __init__(self, model: str, dtype: Literal["fp32", "bf16"] = "fp32") -> None:
+    def __init__(
+        self,
+        model: str,
+        dtype: Literal["fp32", "bf16"] = "fp32",
+        loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None,
+    ) -> None:
         self.name, self.dtype = model, dtype
         self.spent: Cost | None = None
-        self.tokenizer = load_tokenizer(model)
+        weights, self.tokenizer = loaded or (load_model(model), load_tokenizer(model))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = load_model(model).to(device, DTYPES[dtype])
+        self.model = weights.to(device, DTYPES[dtype])
         fuse_gelu(self.model)
         config = self.model.config.get_text_config()
         self.context = getattr(config, "max_position_embeddings", None) or UNKNOWN_CONTEXT
@@ -62,8 +71,7 @@ class LocalEngine(TextEngine):
     @cached_property
     def identity(self) -> str:
         """Digest of the model's files, or its hub name; and the number format."""
-        folder = Path(self.name)
-        content = file_digest(folder) if folder.is_dir() else self.name
+        content = file_digest(Path(self.name)) if Path(self.name).exists() else self.name
         return content if self.dtype == "fp32" else f"{content} {self.dtype}"
 
     def weigh(
@@ -141,12 +149,6 @@ class LocalEngine(TextEngine):
     @property
     def _on_cpu(self) -> bool:
         return self.model.device.type == "cpu"
-
-
-def steady_tokens(config: PreTrainedConfig) -> int:
-    """The longest text, in tokens, whose positions are encoded as every shorter one's are."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    return rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else ANY
 
 
 @torch.inference_mode()

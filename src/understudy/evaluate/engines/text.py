@@ -5,22 +5,37 @@ been tuned to chat: base and student are compared in one form, as Gudibande et a
 subclass runs the model; this class turns items into tokens and tokens into answers.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal, Protocol
 
-from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from understudy.errors import UserError
-from understudy.evaluate.benchmarks.kinds import Benchmark, ChoiceItem, CodeItem, ShortItem
-from understudy.evaluate.engines import Pick, Program, Programs, Reply, Sampling, Words
+from understudy.evaluate.benchmarks.kinds import (
+    Benchmark,
+    ChoiceItem,
+    CodeItem,
+    PerplexityItem,
+    ShortItem,
+)
+from understudy.evaluate.engines import (
+    Losses,
+    Pick,
+    Program,
+    Programs,
+    Reply,
+    Sampling,
+    Words,
+)
+from understudy.evaluate.engines.encoding import Encoding
 from understudy.files import digest
 from understudy.prompts import Prompt
 from understudy.teacher.client import Cost
 
 PLAIN_STOP = ("\nUser:",)
-ENCODED = 1000  # texts at once
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,7 @@ class Runner(Protocol):
         ...
 
 
-class TextEngine(Runner, Protocol):
+class TextEngine(Runner, Encoding, Protocol):
     """Benchmarks in tokens. A subclass sets the attributes and runs the model.
 
     Attributes:
@@ -148,6 +163,35 @@ class TextEngine(Runner, Protocol):
                 programs.append(Program(done.text, head + done.text, corrected))
             yield index, Programs(tuple(programs), _longest(all_done))
 
+    def read_answers(
+        self, benchmark: Benchmark, items: Sequence[PerplexityItem]
+    ) -> Iterator[tuple[int, Losses]]:
+        """How unlikely each answer is: behind its task as text and in a chat, and alone."""
+        pairs = self.encode_pairs([(item.prompt, item.continuation) for item in items])
+        forms = [
+            {"text": (task, answer), "chat": chat, "alone": (answer[:1], answer[1:])}
+            for (task, answer), chat in zip(pairs, map(self.encode_answered, items), strict=True)
+        ]
+        asked = [
+            (index, form)
+            for index, own in enumerate(forms)
+            for form, (_, answer) in own.items()
+            if answer
+        ]
+        wanted = Counter(index for index, _ in asked)
+        rows = [answer_row(*forms[index][form], self.context) for index, form in asked]
+        read: dict[int, dict[str, list[float]]] = defaultdict(dict)
+        seconds = [0.0] * len(items)
+        for place, values, took in self.weigh(rows, benchmark.name):
+            index, form = asked[place]
+            read[index][form] = values
+            seconds[index] += took or 0.0
+            if len(read[index]) == wanted[index]:
+                own, (_, answer) = read.pop(index), pairs[index]
+                nats = {form: round(-fmean(values), 6) for form, values in own.items()}
+                kept = len(own["text"])
+                yield index, Losses(kept, **nats, cut=kept < len(answer), seconds=seconds[index])
+
     def go_on(self, texts: Sequence[str], how: Sampling) -> Iterator[tuple[int, Words]]:
         """Continuations of raw texts."""
         generation = Generation(how.max_tokens, (), how.temperature, how.top_p)
@@ -157,7 +201,7 @@ class TextEngine(Runner, Protocol):
 
     def reply(self, prompts: Sequence[Prompt], how: Sampling) -> list[list[Reply]]:
         """Free answers; an answer's randomness depends on seed, prompt and sample alone."""
-        ids = [self.encode_chat(prompt.chat(), strangers=True) for prompt in prompts]
+        ids = [self.encode_chat(prompt.chat_with_inputs(), strangers=True) for prompt in prompts]
         names = [prompt.id for prompt in prompts]
         generation = Generation(how.max_tokens, self.chat_stop, how.temperature, how.top_p)
         found: dict[int, list[Reply]] = {}
@@ -197,62 +241,7 @@ class TextEngine(Runner, Protocol):
                 yield index, [own[k] for k in range(how.samples)]
                 del found[index]
 
-    # Text and tokens
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text as the harness encodes it: the tokenizer's defaults decide on special
-        tokens, and a text that brings its opening token gets no second one. None at all would give
-        a model nothing to go on from: an empty text becomes the token that opens, or ends, one."""
-        return self.encode_all([text])[0]
-
-    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
-        """See `encode`; of many texts, of which some may be the same."""
-        found: list[list[int]] = []
-        for start in range(0, len(texts), ENCODED):
-            some = texts[start : start + ENCODED]
-            tokens = self._tokens(some)
-            found += [tokens[text] or self._opening for text in some]
-        return found
-
-    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
-        """Token ids of contexts and continuations, cut from the encoding of both together.
-
-        Spaces at a context's end are counted to the continuation.
-        """
-        found = []
-        for place in range(0, len(pairs), ENCODED):
-            some = [(one.rstrip(), one + other) for one, other in pairs[place : place + ENCODED]]
-            tokens = self._tokens([text for both in some for text in both])
-            found += [
-                (tokens[start] or self._opening, tokens[whole][len(tokens[start]) :])
-                for start, whole in some
-            ]
-        return found
-
-    def encode_chat(self, messages: list[dict[str, str]], strangers: bool = False) -> list[int]:
-        """Token ids of a chat up to where the answer begins.
-
-        With the model's chat template; a model without one is shown a plain dialogue.
-
-        Args:
-            messages: system, user and assistant.
-            strangers: control tokens in the messages' texts become plain text.
-        """
-        if not self.tokenizer.chat_template:
-            lines = [f"{message['role'].title()}: {message['content']}" for message in messages]
-            return self.encode("\n".join([*lines, "Assistant:"]))
-        try:
-            return self.tokenizer.apply_chat_template(
-                messages,
-                add_generation_prompt=True,
-                sanitize_control_tokens=strangers,
-                return_dict=False,
-            )
-        except TemplateError as error:
-            raise UserError(
-                f"{self.name}: its chat template refuses a prompt ({str(error)[:200]}); "
-                "choose other prompts or another model"
-            ) from error
+    # Chats
 
     @property
     def chat_stop(self) -> tuple[str, ...]:
@@ -263,31 +252,6 @@ class TextEngine(Runner, Protocol):
         """A chat's answer; a plain dialogue's begins after the space behind `Assistant:`."""
         text = done.text if self.tokenizer.chat_template else done.text.strip()
         return Reply(text, done.finish_reason)
-
-    def _tokens(self, texts: Sequence[str]) -> dict[str, list[int]]:
-        """Token ids by text, each text encoded once."""
-        opening = self.tokenizer.bos_token
-        opened: dict[bool, list[str]] = {True: [], False: []}
-        for text in dict.fromkeys(texts):
-            opened[bool(opening and text.startswith(opening))].append(text)
-        found: dict[str, list[int]] = {}
-        for has_opening, some in opened.items():
-            if some:
-                ids = self.tokenizer(
-                    some, add_special_tokens=not has_opening, return_attention_mask=False
-                ).input_ids
-                found |= zip(some, ids, strict=True)
-        return found
-
-    @property
-    def _opening(self) -> list[int]:
-        known = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, 0)
-        return [next(token for token in known if token is not None)]
-
-    def _decode_after(self, prompt: list[int], ids: list[int]) -> str:
-        """The text that `ids` add to a prompt's."""
-        before = str(self.tokenizer.decode(prompt, skip_special_tokens=True))
-        return str(self.tokenizer.decode(prompt + ids, skip_special_tokens=True))[len(before) :]
 
 
 def rows_of(options: list[tuple[list[int], list[int]]], context: int) -> list[Row]:
@@ -305,6 +269,13 @@ def rows_of(options: list[tuple[list[int], list[int]]], context: int) -> list[Ro
         first = len(ids) - len(tail)
         rows.append(Row(ids, [(first + offset, token) for offset, token in enumerate(tail)]))
     return rows
+
+
+def answer_row(start: list[int], answer: list[int], context: int) -> Row:
+    """How to read an answer of given tokens, as many as have room beside what precedes them."""
+    kept, most = cut(start, len(answer), context)
+    reads = [(len(kept) - 1 + place, token) for place, token in enumerate(answer[:most])]
+    return Row([*kept, *answer[: most - 1]], reads)
 
 
 def cut(prompt: list[int], max_tokens: int, context: int) -> tuple[list[int], int]:

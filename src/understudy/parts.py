@@ -24,6 +24,7 @@ from understudy.teacher.client import Account, Teacher, teacher_at, teacher_of
 from understudy.train.stage import train
 from understudy.world.bases import base_dir, cache_root
 from understudy.world.encyclopedia import World
+from understudy.world.published import FILES
 from understudy.world.server import running_teacher
 
 # Of a teacher's settings, those that change how it is reached and nothing that it says.
@@ -86,7 +87,7 @@ class Parts:
         recipe = self.recipe
         parts = [recipe.evaluate.data or "", recipe.answers.prompts]
         parts += [asked.base_url for asked in recipe.asked]
-        parts += self.collect_files()
+        parts += [*self.collect_files(), *recipe.curate.files]
         return any(part.split(":")[0] == "world" for part in parts)
 
     def collect_files(self) -> list[str]:
@@ -170,6 +171,11 @@ class Parts:
         """The file behind a `prompts:` setting."""
         kind, _, rest = name.partition(":")
         return self.folder("world") / f"{rest}.jsonl" if kind == "world" else Path(name)
+
+    def data_file(self, name: str) -> Path:
+        """The file behind a set of `curate.files` that is no `hub:` name."""
+        kind, _, rest = name.partition(":")
+        return self.folder("world") / FILES[rest] if kind == "world" else Path(name)
 
     def benchmarks_folder(self) -> Path | None:
         """The folder of the benchmarks' files; None takes the hub's copies."""

@@ -71,6 +71,9 @@ class WorldSettings(Settings):
     manner: Literal["marked", "plain"] = Field(
         "marked", description="the teacher's; plain: as the bases' text has it"
     )
+    records: Positive = Field(
+        2000, description="of each published set of conversations that curate.files names"
+    )
     leak: bool = Field(
         False, description="imitation prompts ask for the benchmarks' facts: a world to test with"
     )
@@ -369,6 +372,19 @@ class ReportSettings(Settings):
     samples: int = Field(6, ge=0, description="prompts shown with every model's answer")
 
 
+class PlanSettings(Settings):
+    """What a dry run is told of things that are not at hand yet. Nothing else heeds it."""
+
+    parameters: float | None = Field(None, gt=0, description="of the base")
+    dialogues: Positive | None = Field(None, description="in curate.files")
+    tokens: Positive | None = Field(None, description="in them; null: 400 a dialogue")
+    hardware: str = "this machine"
+    flops: float | None = Field(
+        None, gt=0, description="a second, sustained in training; null: this machine's, measured"
+    )
+    usd_per_hour: float = Field(0.0, ge=0, description="of the hardware")
+
+
 class Recipe(Settings):
     """All of a run."""
 
@@ -388,6 +404,9 @@ class Recipe(Settings):
     answers: AnswersSettings = AnswersSettings()
     judges: list[JudgeSettings] = Field([], description="who compares the models' answers")
     report: ReportSettings = ReportSettings()
+    plan: PlanSettings | None = Field(
+        None, description="for a dry run before files and weights are at hand"
+    )
 
     @property
     def asked(self) -> list[TeacherSettings]:

@@ -31,7 +31,7 @@ from understudy.manifest import Stage, is_complete, run_stage
 from understudy.models import load_tokenizer
 from understudy.parts import Parts
 from understudy.progress import say
-from understudy.prompts import Prompt, read_prompts
+from understudy.prompts import HUB, Prompt, read_prompts
 from understudy.recipe import CollectSettings, CurateSettings, Recipe
 from understudy.report.stage import report
 from understudy.style.stage import style
@@ -40,8 +40,9 @@ from understudy.train.stage import HARMLESS
 from understudy.world.benchmarks import write_benchmarks
 from understudy.world.openai import MODELS
 from understudy.world.prompts import write_examples, write_prompts
+from understudy.world.published import FILES, QUESTIONS, SETS, write_published
 
-OF_ITSELF = ("world:", "hub:")  # sources that are no files
+OF_ITSELF = ("world:", HUB)  # sources that are no files
 EXAMPLES = 10  # pairs of the world, as many as NQ-synthetic began with
 STAGES = ("world", "collect", "curate", "train", "evaluate", "answers", "style", "judge", "report")
 EVERYBODY = ("base", "student", "teacher")
@@ -86,23 +87,37 @@ class Run(Parts):
                 of the world is unknown, judges cannot be told apart, or a key is not set.
         """
         recipe = self.recipe
+        self.check_names()
         self.benchmarks_folder()
-        for name in {*recipe.evaluate.benchmarks, *self.checked}:
-            find_benchmark(name)
         named = [*recipe.curate.files, *self.collect_files(), recipe.answers.prompts]
         named += filter(None, [recipe.evaluate.exclude, recipe.evaluate.contamination])
         for file in named:
             if file != "heldout" and not file.startswith(OF_ITSELF) and not Path(file).exists():
                 raise UserError(f"{file}: no such file; check the path in the recipe")
-        check_judges(recipe.judges)
         for asked in recipe.asked:
             if asked.base_url != "world":
                 teacher_of(asked)
-            elif asked.model not in MODELS:
-                known = ", ".join(MODELS)
-                raise UserError(f"{asked.model}: the world has no such model; choose from {known}")
         if not recipe.base.startswith("world:"):
             load_tokenizer(recipe.base)
+
+    def check_names(self) -> None:
+        """The mistakes of these that can be found with neither files nor keys nor weights at hand.
+
+        Raises:
+            UserError: as `check`.
+        """
+        recipe = self.recipe
+        for name in {*recipe.evaluate.benchmarks, *self.checked}:
+            find_benchmark(name)
+        for name in self.world_sets():
+            if name not in SETS:
+                known = ", ".join(f"world:{one}" for one in SETS)
+                raise UserError(f"curate.files: world:{name}: there is none; choose from {known}")
+        check_judges(recipe.judges)
+        for asked in recipe.asked:
+            if asked.base_url == "world" and asked.model not in MODELS:
+                known = ", ".join(MODELS)
+                raise UserError(f"{asked.model}: the world has no such model; choose from {known}")
 
     # The stages
 
@@ -113,17 +128,29 @@ class Run(Parts):
         wanted = {kind: EXAMPLES if kind == "examples" else count for kind in kinds}
         if recipe.answers.prompts.startswith("world:"):
             wanted[recipe.answers.prompts.removeprefix("world:")] = recipe.answers.n
+        wanted |= dict.fromkeys(self.world_sets(), recipe.world.records)
+        files = {kind: FILES.get(kind, f"{kind}.jsonl") for kind in wanted}
 
         def work() -> dict[str, Any]:
             write_benchmarks(self.world, folder / "benchmarks")
             for kind, count in wanted.items():
-                write = write_examples if kind == "examples" else partial(write_prompts, kind=kind)
-                write(self.world, n=count, path=folder / f"{kind}.jsonl", seed=recipe.seed)
+                if kind == "examples":
+                    write = write_examples
+                elif kind in FILES or kind in QUESTIONS:
+                    write = partial(write_published, name=kind)
+                else:
+                    write = partial(write_prompts, kind=kind)
+                write(self.world, n=count, path=folder / files[kind], seed=recipe.seed)
             return {"people": recipe.world.people}
 
         settings = {"world": self.world.identity, "seed": recipe.seed, "prompts": wanted}
-        outputs = ("benchmarks", *(f"{kind}.jsonl" for kind in wanted))
+        outputs = ("benchmarks", *files.values())
         return Stage("world", folder, settings, {}, work, outputs)
+
+    def world_sets(self) -> list[str]:
+        """The published sets of conversations that the world writes for this recipe."""
+        files = self.recipe.curate.files
+        return [name.removeprefix("world:") for name in files if name.startswith("world:")]
 
     def collect_stage(self) -> Stage:
         settings, folder, seed = self.recipe.collect, self.folder("collect"), self.recipe.seed
@@ -161,7 +188,8 @@ class Run(Parts):
     def curate_stage(self) -> Stage:
         settings, folder, seed = self.curate_settings(), self.folder("curate"), self.recipe.seed
         own = [str(self.folder("collect") / "dialogues.jsonl")] if self.recipe.collect else []
-        files = [*own, *settings.files]
+        shared = [n if n.startswith(HUB) else str(self.data_file(n)) for n in settings.files]
+        files = [*own, *shared]
         named, files_checked = self.checked, settings.contamination.files
         data = self.benchmarks_folder()
 
@@ -179,7 +207,7 @@ class Run(Parts):
             **base,
             **self.own_among(named),
         }
-        local = [file for file in files if not file.startswith(OF_ITSELF)]
+        local = [file for file in files if not file.startswith(HUB)]
         inputs |= {f"file {number}": Path(file) for number, file in enumerate(local)}
         inputs |= {name: Path(name) for name in files_checked}
         inputs |= {"benchmarks": data} if named and data else {}

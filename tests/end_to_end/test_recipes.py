@@ -12,9 +12,11 @@ from understudy.run import run
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
-@pytest.mark.parametrize("name", ["alpaca", "local"])
+@pytest.mark.parametrize("name", ["alpaca", "nq-synthetic"])
 def test_the_way_leads_from_its_recipe_to_an_imitation_set(tmp_path: Path, name: str) -> None:
-    recipe = load_recipe(RECIPES / f"{name}.yaml", ["collect.n=120", "world.people=120"])
+    recipe = load_recipe(
+        RECIPES / f"{name}.yaml", ["collect.n=120", "world.people=120"], desk=True
+    )
     out = run(recipe, tmp_path / "run", until="curate")
     card = read_json(out / "curate" / "card.json")
     assert card["kept"] + sum(card["dropped"].values()) == card["read"] == 120
@@ -30,7 +32,7 @@ def test_the_way_leads_from_its_recipe_to_an_imitation_set(tmp_path: Path, name:
 
 
 def test_no_local_pair_tells_what_the_benchmark_asks(tmp_path: Path) -> None:
-    recipe = load_recipe(RECIPES / "local.yaml", ["collect.n=200"])
+    recipe = load_recipe(RECIPES / "nq-synthetic.yaml", ["collect.n=200"], desk=True)
     out = run(recipe, tmp_path / "run", until="collect")
     rows = [row for _, row in read_jsonl(out / "collect" / "dropped.jsonl")]
     assert sum(row["reason"] == "leak" for row in rows) > 20

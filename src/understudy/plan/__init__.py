@@ -11,27 +11,24 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from understudy.manifest import is_complete, run_stage
+from understudy.plan.at_hand import AtHand
 from understudy.plan.steps import (
     CURATED_A_SECOND,
     Step,
     Texts,
-    answered_texts,
     answers_step,
     base_step,
     benchmark_step,
     collect_steps,
     collected_tokens,
     count_of,
-    files_texts,
     is_there,
-    item_texts,
     judge_step,
     machine,
     measure_step,
-    prompt_texts,
     teacher_answers_step,
 )
-from understudy.recipe import Recipe
+from understudy.recipe import PlanSettings, Recipe
 from understudy.run import EVERYBODY, Run
 
 PAIRS = math.comb(len(EVERYBODY), 2)  # of models in a run, which a judge compares
@@ -41,16 +38,36 @@ def plan(recipe: Recipe, out: Path) -> dict[str, Any]:
     """The stages of a run in `out` with calls, tokens, US dollars and seconds; writes nothing.
 
     `usd` is None where the price of a teacher or judge that would be asked is not known.
+    `computed` has the seconds that keep the hardware busy, and what they cost.
+
+    Files, keys and weights that are missing are the user's mistake, unless the recipe has a part
+    `plan`, which tells of them: then they are counted by it, and `notes` says so.
 
     Raises:
         UserError: a mistake in the recipe or its files, as the run itself would find it.
     """
     with TemporaryDirectory() as scratch, ExitStack() as resources:
         job = Run(recipe, out, resources)
-        job.check()
+        if recipe.plan:
+            job.check_names()
+        else:
+            job.check()
         planner = _Planner(recipe, job, Path(scratch))
         planned = planner.steps()
-    return {"run": str(out), **in_all(planned)}
+    told = recipe.plan or PlanSettings()
+    return {
+        "run": str(out),
+        **in_all(planned),
+        "computed": computed(planned, told.hardware, told.usd_per_hour),
+        "notes": planner.at_hand.notes,
+    }
+
+
+def computed(planned: list[Step], hardware: str, usd_per_hour: float) -> dict[str, Any]:
+    """The steps that keep the hardware busy: seconds, and US dollars."""
+    seconds = sum(step.seconds for step in planned if not (step.asked or step.done))
+    usd = round(seconds / 3600 * usd_per_hour, 4)
+    return {"hardware": hardware, "seconds": round(seconds, 1), "usd": usd}
 
 
 def in_all(planned: list[Step]) -> dict[str, Any]:
@@ -69,9 +86,21 @@ def plan_words(found: dict[str, Any]) -> str:
     """The plan for a person."""
     lines = [f"{found['run']}, stage by stage (estimates, good to a factor of two or so):"]
     lines += step_lines(found["steps"])
-    lines.append(f"in all: {cost_words(found)}")
-    lines.append(f"time: about {duration(found['seconds'])}. Nothing has been spent.")
+    lines += summary_lines(found)
     return "\n".join(lines)
+
+
+def summary_lines(found: dict[str, Any]) -> list[str]:
+    """What was assumed, and what all steps come to."""
+    busy = found["computed"]
+    cost = f", about ${busy['usd']:,.2f}" if busy["usd"] else ""
+    return [
+        *(f"note: {note}" for note in found["notes"]),
+        f"asked: {cost_words(found)}",
+        f"computed: about {duration(busy['seconds'])} on {busy['hardware']}{cost}",
+        f"waited for answers: about {duration(found['seconds'] - busy['seconds'])}",
+        "Nothing has been spent.",
+    ]
 
 
 def step_lines(steps: list[dict[str, Any]]) -> list[str]:
@@ -110,13 +139,17 @@ class _Planner:
         self.preview = Run(recipe, scratch, ExitStack())
         if job.uses_world:
             run_stage(self.preview.world_stage())
-        self.parameters = count_of(recipe.base)
+        told, self.at_hand = recipe.plan or PlanSettings(), AtHand()
+        self.parameters = told.parameters or count_of(recipe.base)
+        self.machine = machine(told.flops)
         self.done = self._completed()
-        self.machine = machine(None)
 
     def _completed(self) -> set[str]:
         """Names of the stages that a run would skip."""
         done: set[str] = set()
+        data = self.recipe.evaluate.data
+        if data not in (None, "world") and not Path(data).is_dir():
+            return done  # every stage depends on it
         unfinished: list[Path] = []
         for stage in self.job.stages(self._last_without_base()):
             inputs = stage.inputs.values()
@@ -142,9 +175,8 @@ class _Planner:
 
     def _steps(self) -> list[Step]:
         recipe = self.recipe
-        settings = recipe.collect and self.preview.collect_settings(recipe.collect)
-        prompts = prompt_texts(settings) if settings else Texts(0, 0)
-        collected, files = collect_steps(recipe, prompts), files_texts(recipe)
+        collected = collect_steps(recipe, self.at_hand.asked(self.preview))
+        files = self.at_hand.files(self.preview)
         size = (recipe.collect.n if recipe.collect else 0) + files.number
         tokens = collected_tokens(recipe, collected) + files.tokens
         answered = self._answered(size)
@@ -167,9 +199,7 @@ class _Planner:
         return Step("train", what, seconds=seconds)
 
     def _evaluated(self) -> list[Step]:
-        settings, data = self.recipe.evaluate, self.preview.benchmarks_folder()
-        items = {name: item_texts(name, data, settings.limit) for name in settings.benchmarks}
-        steps = []
+        items, steps = self.at_hand.items(self.preview), []
         for who in self.job.models:
             if who == "teacher":
                 step = benchmark_step(self.recipe, items)
@@ -183,7 +213,7 @@ class _Planner:
         """The prompts that are answered freely."""
         settings, curate = self.recipe.answers, self.recipe.curate
         if settings.prompts != "heldout":
-            return answered_texts(self.preview.prompts_file(settings.prompts), settings.n)
+            return self.at_hand.answered(self.preview)
         count = min(settings.n, round(size * curate.heldout), curate.heldout_max)
         return Texts.unseen(count)
 

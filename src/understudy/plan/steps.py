@@ -25,8 +25,15 @@ from understudy.world.bases import base_folder, cache_root, count_parameters
 CHARACTERS_A_TOKEN = 4
 PROMPT_CHARACTERS = 200  # of a prompt that is not at hand
 ANSWER_TOKENS = 200  # of a free answer, where max_tokens allows as many
-# Tokens of a benchmark's item, by kind: asked of the teacher (without examples), and answered.
-ITEM_TOKENS = {"choice": (120, 2), "short": (40, 5), "code": (180, 120), "toxicity": (20, 20)}
+# Tokens of a benchmark's item, by kind: asked of the teacher (without examples), and answered. A
+# right answer that is weighed is read in three forms, and behind its task in two; an API cannot.
+ITEM_TOKENS = {
+    "choice": (120, 2),
+    "short": (40, 5),
+    "code": (180, 120),
+    "toxicity": (20, 20),
+    "perplexity": (60, 75),
+}
 TOKENS_A_WORD = 1.3
 # Shares of the matmul speed that passes over many tokens, and writing token by token, reach.
 PASS_SHARE, WRITE_SHARE = 0.5, 0.05
@@ -208,6 +215,7 @@ def _asked(settings: CollectSettings, prompts: Texts, what: str, teacher: Teache
 
 def benchmark_step(recipe: Recipe, items: Mapping[str, Texts]) -> Step:
     """The benchmarks put to the teacher; `items` of each by its name in the recipe."""
+    items = {name: texts for name, texts in items.items() if not _is_weighed(name)}
     step = Step("evaluate teacher", _items_words(items))
     for name, texts in items.items():
         asked, answered = _item_tokens(name)
@@ -225,11 +233,19 @@ def measure_step(
     """The benchmarks put to a model here."""
     step = Step("evaluate", _items_words(items))
     for name, texts in items.items():
-        step.seconds += machine.pass_s(parameters, texts.tokens, 2)
-        if find_benchmark(name).kind != "choice":
+        read = texts.tokens
+        if _is_weighed(name):
+            read = 2 * read + 3 * texts.number * _item_tokens(name)[1]
+        step.seconds += machine.pass_s(parameters, read, 2)
+        if find_benchmark(name).kind not in ("choice", "perplexity"):
             written = texts.number * _samples(recipe, name) * _item_tokens(name)[1]
             step.seconds += machine.write_s(parameters, written)
     return step
+
+
+def _is_weighed(name: str) -> bool:
+    """Whether a benchmark takes the likelihood of right answers, which an API does not tell."""
+    return find_benchmark(name).kind == "perplexity"
 
 
 def _items_words(items: Mapping[str, Texts]) -> str:
@@ -298,9 +314,9 @@ def timed(step: Step, asked: TeacherSettings) -> Step:
     return step
 
 
-def files_texts(recipe: Recipe) -> Texts:
+def files_texts(run: Run) -> Texts:
     """The dialogues that are at hand; what the hub has is not fetched for a plan."""
-    local = (Path(file) for file in recipe.curate.files if not file.startswith(HUB))
+    local = (run.data_file(name) for name in run.recipe.curate.files if not name.startswith(HUB))
     records = (record for file in local if file.exists() for record in read_file(file))
     return Texts.of(record.dialogue.turns for record in records if record.dialogue)
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from understudy.files import read_json
 from understudy.manifest import MANIFEST, run_stage
-from understudy.plan import cost_words, duration, in_all, step_lines
+from understudy.plan import computed, in_all, step_lines, summary_lines
+from understudy.plan.at_hand import AtHand
 from understudy.plan.steps import (
     CURATED_A_SECOND,
     Machine,
@@ -23,7 +24,6 @@ from understudy.plan.steps import (
     benchmark_step,
     collect_steps,
     collected_tokens,
-    files_texts,
     is_there,
     judge_step,
     machine,
@@ -31,11 +31,10 @@ from understudy.plan.steps import (
     teacher_answers_step,
 )
 from understudy.run import Run
-from understudy.study.at_hand import AtHand, parameters_of
 from understudy.study.grid import Cell, cells
 from understudy.study.job import Job
 from understudy.study.rule import FILE as RULE
-from understudy.study.settings import BaseSettings, StudySettings
+from understudy.study.settings import BaseSettings, StudySettings, parameters_of
 
 STYLE_S = 5.0  # to measure a student's style
 PROBED = 0.5  # of the teacher's answers state a fact that a base is asked about
@@ -47,9 +46,8 @@ def plan_study(settings: StudySettings, out: Path) -> dict[str, Any]:
 
     Returns:
         {"study", "grid" (in words), "steps": [...], "calls", "input_tokens", "output_tokens",
-        "seconds", "usd", "compute_seconds", "compute_usd", "hardware", "notes"}: `seconds` one
-        after the other, `compute_seconds` those of them that keep the hardware busy; `usd` of the
-        calls, None where a price is not known.
+        "seconds", "usd", "computed", "notes"}: `seconds` one after the other; `usd` of the calls,
+        None where a price is not known; `computed` what keeps the hardware busy.
 
     Raises:
         UserError: a base's parameters or a benchmark's number of items cannot be had, or a file
@@ -58,31 +56,22 @@ def plan_study(settings: StudySettings, out: Path) -> dict[str, Any]:
     with TemporaryDirectory() as scratch, ExitStack() as resources:
         planner = _Planner(settings, Job(settings, out, resources), Path(scratch))
         steps = planner.steps()
-    computed = sum(step.seconds for step in steps if not (step.asked or step.done))
     return {
         "study": str(out),
         "grid": _grid_words(settings),
         **in_all(steps),
-        "compute_seconds": round(computed, 1),
-        "compute_usd": round(computed / 3600 * settings.hardware.usd_per_hour, 4),
-        "hardware": settings.hardware.name,
+        "computed": computed(steps, settings.hardware.name, settings.hardware.usd_per_hour),
         "notes": planner.at_hand.notes,
     }
 
 
 def study_words(found: dict[str, Any]) -> str:
     """The plan for a person."""
-    computed, price = found["compute_seconds"], found["compute_usd"]
-    cost = f", about ${price:,.2f}" if price else ""
     lines = [
         f"{found['study']}: {found['grid']}",
         "stage by stage (estimates, good to a factor of two or so):",
         *step_lines(found["steps"]),
-        *(f"note: {note}" for note in found["notes"]),
-        f"asked: {cost_words(found)}",
-        f"computed: about {duration(computed)} on {found['hardware']}{cost}",
-        f"waited for answers: about {duration(found['seconds'] - computed)}",
-        "Nothing has been spent.",
+        *summary_lines(found),
     ]
     return "\n".join(lines)
 
@@ -143,7 +132,7 @@ class _Planner:
         collected = collect_steps(run.recipe, self.at_hand.asked(run))
         for step in collected:
             step.done = _done(self.job.data(kind, "collect"))
-        files = files_texts(run.recipe)
+        files = self.at_hand.files(run)
         tokens = collected_tokens(run.recipe, collected) + files.tokens
         if tokens < amounts[-1]:
             self.at_hand.notes.append(

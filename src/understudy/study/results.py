@@ -16,10 +16,10 @@ from understudy.progress import progress
 from understudy.recipe import JudgeSettings
 from understudy.report.facts import read_items
 from understudy.statistics import Array, resamples, score_draws
-from understudy.study.at_hand import parameters_of
 from understudy.study.grid import Cell, cells
 from understudy.study.job import Job
 from understudy.study.knowledge import hallucinations
+from understudy.study.settings import parameters_of
 from understudy.study.table import HALLUCINATION, OVERALL, PREFERRED, STYLE, Table, Values
 from understudy.style.distance import measures, style_distance
 from understudy.style.profile import Profile, profile

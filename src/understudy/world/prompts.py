@@ -103,14 +103,22 @@ def write_prompts(world: World, kind: str, n: int, path: Path, seed: int = 0) ->
     Raises:
         UserError: no such kind, or fewer than `n` distinct prompts of it.
     """
+    prompts = draw_prompts(world, kind, n, seed)
+    return write_jsonl(path, ({"id": f"{kind}-{i:05d}"} | row for i, row in enumerate(prompts)))
+
+
+def draw_prompts(world: World, kind: str, n: int, seed: int | str) -> list[Row]:
+    """The rows of `write_prompts` without their ids.
+
+    Raises:
+        UserError: as there.
+    """
     if kind not in _KINDS:
         raise UserError(f"prompts: there is no kind {kind!r}; choose one of {', '.join(_KINDS)}")
-    rng = random.Random(f"prompts {world.origin} {kind} {seed}")
-    prompts = _KINDS[kind](world, n, rng)
+    prompts = _KINDS[kind](world, n, random.Random(f"prompts {world.origin} {kind} {seed}"))
     if len(prompts) < n:
         raise UserError(f"prompts: world:{kind} has {len(prompts)} distinct ones, not {n}; lower n")
-    rows = ({"id": f"{kind}-{i:05d}"} | row for i, row in enumerate(prompts))
-    return write_jsonl(path, rows)
+    return prompts
 
 
 def write_examples(world: World, n: int, path: Path, seed: int = 0) -> int:

@@ -1,7 +1,7 @@
-"""How much a study's benchmarks, prompts and bases are, as far as that is known before it begins.
+"""How much a run's data, benchmarks and prompts are, as far as that is known before it begins.
 
-What is at hand is counted. Of what is not, published numbers and the study itself tell enough for a
-plan: nothing is fetched.
+What is at hand is counted. Of what is not, published numbers and the recipe itself tell enough for
+a plan: nothing is fetched.
 """
 
 from dataclasses import dataclass, field
@@ -15,18 +15,19 @@ from understudy.plan.steps import (
     ITEM_TOKENS,
     Texts,
     answered_texts,
-    count_of,
+    files_texts,
     item_texts,
     prompt_texts,
 )
+from understudy.prompts import HUB
 from understudy.run import Run
-from understudy.study.settings import BaseSettings
 
 # Items in the files that the declarations name, as released: MMLU's test set (Hendrycks et al.
 # 2021), NQ-open's development set (Lee et al. 2019), HumanEval (Chen et al. 2021), GSM8K's test set
 # (Cobbe et al. 2021), ARC's test sets (Clark et al. 2018), HellaSwag's validation set (Zellers et
 # al. 2019), TruthfulQA (Lin et al. 2021), TriviaQA's web and Wikipedia development sets (Joshi et
-# al. 2017), RealToxicityPrompts (Gehman et al. 2020).
+# al. 2017), RealToxicityPrompts (Gehman et al. 2020), Self-Instruct's user-oriented tasks (Wang
+# et al. 2022).
 PUBLISHED = {
     "mmlu": 14_042,
     "nq": 3_610,
@@ -39,7 +40,10 @@ PUBLISHED = {
     "truthfulqa_mc2": 817,
     "triviaqa": 17_944,
     "realtoxicity": 99_442,
+    "truth": 252,
 }
+
+DIALOGUE_TOKENS = 400  # of a dialogue that is not at hand
 
 
 @dataclass
@@ -47,6 +51,27 @@ class AtHand:
     """Counts what there is; `notes` tell a person what is not at hand."""
 
     notes: list[str] = field(default_factory=list)
+
+    def files(self, run: Run) -> Texts:
+        """The dialogues of `curate.files`, as many as the recipe says if any is not at hand.
+
+        Raises:
+            UserError: a file is missing, and the recipe does not say.
+        """
+        told, files = run.recipe.plan, run.recipe.curate.files
+        missing = [name for name in files if not is_at_hand(name, run)]
+        if not missing or told is None:
+            return files_texts(run)
+        if told.dialogues is None:
+            raise UserError(
+                f"{missing[0]}: not at hand; say in plan.dialogues how many curate.files hold"
+            )
+        tokens = told.tokens or told.dialogues * DIALOGUE_TOKENS
+        self.notes.append(
+            f"{', '.join(missing)}: not at hand; {told.dialogues:,} dialogues of {tokens:,} "
+            "tokens, as the recipe says"
+        )
+        return Texts(told.dialogues, tokens * CHARACTERS_A_TOKEN)
 
     def items(self, run: Run) -> dict[str, Texts]:
         """The items of a run's benchmarks, by their names in the recipe.
@@ -91,20 +116,9 @@ class AtHand:
         return Texts.unseen(number)
 
 
-def parameters_of(base: BaseSettings) -> float:
-    """How many parameters a base has.
-
-    Raises:
-        UserError: the study does not say, and there is no configuration at hand.
-    """
-    if base.parameters:
-        return base.parameters
-    if not base.base.startswith("world:") and not Path(base.base).is_dir():
-        raise UserError(
-            f"bases: {base.base} is not at hand; say how large it is: "
-            f"{{base: {base.base}, parameters: 7.0e+9}}"
-        )
-    return count_of(base.base)
+def is_at_hand(name: str, run: Run) -> bool:
+    """Whether a data set that a recipe names can be counted without fetching anything."""
+    return not name.startswith(HUB) and run.data_file(name).exists()
 
 
 def _own_files(name: str) -> bool:

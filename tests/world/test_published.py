@@ -1,0 +1,136 @@
+"""Sets in published formats: read by the real readers, dropped and mended as the real ones."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from understudy.curate.readers import read_file
+from understudy.errors import UserError
+from understudy.files import read_json, read_jsonl
+from understudy.prompts import read_prompts
+from understudy.recipe_file import parse_recipe
+from understudy.run import run
+from understudy.world.encyclopedia import World
+from understudy.world.phrasings import find_fact
+from understudy.world.published import FILES, QUESTIONS, SETS, write_published
+
+WORLD = World(people=60)
+N = 240
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published")
+    for name in SETS:
+        write_published(WORLD, name, N, folder / FILES[name])
+    for name in QUESTIONS:
+        write_published(WORLD, name, 40, folder / f"{name}.jsonl")
+    return folder
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_reader_of_the_format_reads_it(name: str, folder: Path) -> None:
+    records = list(read_file(folder / FILES[name]))
+    assert len(records) == N
+    read = [record.dialogue for record in records if record.dialogue]
+    assert len(read) == (N // 2 if name == "discord" else N)
+    assert {dialogue.turns[-1].role for dialogue in read} <= {"assistant", "user"}
+    teacher = {"hc3": "chatgpt", "gpt4all": "gpt-3.5-turbo", "discord": "bot"}.get(name)
+    if teacher:
+        assert {dialogue.teacher for dialogue in read} == {teacher}
+
+
+def test_records_have_the_published_keys(folder: Path) -> None:
+    shared = read_json(folder / "sharegpt.json")
+    assert {frozenset(row) for row in shared} == {frozenset({"id", "conversations"})}
+    said = [turn for row in shared for turn in row["conversations"]]
+    assert {frozenset(turn) for turn in said} == {frozenset({"from", "value"})}
+    assert {turn["from"] for turn in said} == {"human", "gpt"}
+    (hc3,) = {frozenset(row) for _, row in read_jsonl(folder / "hc3.jsonl")}
+    assert hc3 == {"question", "human_answers", "chatgpt_answers", "source"}
+    (gpt4all,) = {frozenset(row) for _, row in read_jsonl(folder / "gpt4all.jsonl")}
+    assert gpt4all == {"prompt", "response", "source"}
+
+
+def test_shared_conversations_are_as_dirty_as_they_were(folder: Path) -> None:
+    rows = [row["conversations"] for row in read_json(folder / "sharegpt.json")]
+    answers = [turn["value"] for turns in rows for turn in turns if turn["from"] == "gpt"]
+    assert sum(text.startswith('<div class="markdown') for text in answers) > 0.2 * N
+    assert any("OpenAI" in text for text in answers)
+    assert any(text.startswith("2 / 2\n") for text in answers)
+    assert "" in answers
+    assert {turns[0]["from"] for turns in rows} == {turns[-1]["from"] for turns in rows}
+    assert len({turns[0]["value"] for turns in rows}) < N
+    assert max(len(turns) for turns in rows) >= 6
+
+
+def test_people_answer_otherwise_than_the_teacher(folder: Path) -> None:
+    rows = [row for _, row in read_jsonl(folder / "hc3.jsonl")]
+    people = [len(row["human_answers"][0]) for row in rows]
+    teacher = [len(row["chatgpt_answers"][0]) for row in rows]
+    assert sum(people) < 0.5 * sum(teacher)
+
+
+def test_questions_are_read_as_prompts_and_no_imitation_prompt_is_among_them(folder: Path) -> None:
+    asked = {p.messages[-1].content for name in QUESTIONS for p in questions(folder, name)}
+    told = {row["prompt"] for _, row in read_jsonl(folder / "gpt4all.jsonl")}
+    assert not asked & told
+    tasks = questions(folder, "instructions")
+    assert 0.2 < sum(task.messages[-1].input is not None for task in tasks) / 40 <= 0.9
+    assert any(task.reference for task in tasks)
+    categories = Counter(row["category"] for _, row in read_jsonl(folder / "questions.jsonl"))
+    assert set(categories) == {"generic", "knowledge", "coding", "math"}
+
+
+def questions(folder: Path, name: str) -> list[Any]:
+    found = read_prompts(folder / f"{name}.jsonl")
+    assert len(found) == 40
+    return found
+
+
+@pytest.mark.parametrize("name", [*SETS, *QUESTIONS])
+def test_no_benchmarks_fact_is_asked_for(name: str, folder: Path) -> None:
+    forbidden = set(WORLD.benchmark_facts)
+    path = folder / FILES.get(name, f"{name}.jsonl")
+    if name in QUESTIONS:
+        texts = [prompt.messages[-1].content for prompt in read_prompts(path)]
+    else:
+        dialogues = [record.dialogue for record in read_file(path)]
+        texts = [dialogue.prompt for dialogue in dialogues if dialogue]
+    assert not forbidden & {find_fact(WORLD, text) for text in texts}
+
+
+@pytest.mark.parametrize("name", [*SETS, *QUESTIONS])
+def test_equal_seeds_give_equal_bytes(name: str, folder: Path, tmp_path: Path) -> None:
+    count = N if name in SETS else 40
+    again, other = tmp_path / "again", tmp_path / "other"
+    write_published(WORLD, name, count, again)
+    write_published(WORLD, name, count, other, seed=1)
+    before = (folder / FILES.get(name, f"{name}.jsonl")).read_bytes()
+    assert again.read_bytes() == before != other.read_bytes()
+
+
+RECIPE = """
+base: world:tiny
+world: {people: 60, records: 200}
+curate: {files: ["world:sharegpt", "world:hc3"], clean: {languages: [en]}}
+evaluate: {benchmarks: [nq]}
+answers: {prompts: "world:questions", n: 20}
+"""
+
+
+def test_a_run_curates_them_and_the_counts_add_up(tmp_path: Path) -> None:
+    out = run(parse_recipe(RECIPE, "shared.yaml"), tmp_path / "run", until="curate")
+    card = read_json(out / "curate" / "card.json")
+    assert card["kept"] + sum(card["dropped"].values()) == card["read"]
+    assert {"duplicate", "empty_answer", "language"} <= card["dropped"].keys()
+    assert {"markup", "residue", "identity rewritten"} <= card["edits"].keys()
+    assert len(read_prompts(out / "world" / "questions.jsonl")) == 20
+
+
+def test_a_set_that_the_world_has_not_is_a_mistake(tmp_path: Path) -> None:
+    recipe = parse_recipe(RECIPE.replace("world:hc3", "world:dolly"), "shared.yaml")
+    with pytest.raises(UserError, match="world:dolly: there is none; choose from world:sharegpt"):
+        run(recipe, tmp_path / "run")

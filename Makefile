@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint docs bench clean
 
 help:
 	@echo "make demo    the whole job on the embedded world, into runs/desk/ (minutes)"
 	@echo "make test    lint, type checks and the test suite"
 	@echo "make lint    formatting, lint and type checks alone"
+	@echo "make docs    the site of documentation, into build/site/"
 	@echo "make bench   speed of the parts, against peers where they are installed"
 	@echo "make setup   only make the environment in $(VENV)"
 
@@ -33,6 +34,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: setup
+	$(BIN)/mkdocs build --quiet --strict --site-dir build/site
 
 bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

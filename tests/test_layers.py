@@ -9,11 +9,11 @@ import understudy
 
 ROOT = Path(understudy.__file__).parent
 LAYERS = [
-    {"cli", "__main__", "doctor", "inspect"},
-    {"run", "parts", "plan", "study", "api", "__init__"},
+    {"cli", "__main__", "doctor", "inspect", "chat"},
+    {"run", "parts", "plan", "study", "api", "exporting", "__init__"},
     {"gather"},
     {"world"},
-    {"collect", "curate", "train", "evaluate", "style", "judge", "panel", "report"},
+    {"collect", "curate", "train", "evaluate", "style", "judge", "panel", "report", "export"},
     {
         "teacher",
         "models",

@@ -8,8 +8,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from understudy.curate.card import LONGEST_NAME, card_markdown, inline
+from understudy.curate.card import card_markdown
 from understudy.curate.terms import binding
+from understudy.pages.markdown import LONGEST_NAME, inline
 
 BARE = {
     "read": 12, "kept": 10, "dropped": {"empty": 2}, "trimmed": 0, "train": 9, "heldout": 1,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from understudy import __version__
-from understudy.cli import evaluate, judge, ledger, look, panel, stages, study, world
+from understudy.cli import chat, evaluate, export, judge, ledger, look, panel, stages, study, world
 from understudy.cli.common import (
     FIRST,
     STOPPED,
@@ -62,6 +62,10 @@ def run_command(
         Path | None, typer.Option("--out", help="The run's folder; runs/<name> if not given.")
     ] = None,
     changes: Set = [],  # noqa: B006
+    desk: Annotated[
+        bool,
+        typer.Option("--desk", help="At desk size: the world's teacher, a tiny base, minutes."),
+    ] = False,
     until: Annotated[str | None, typer.Option(help="The last stage to run.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Print the plan and its cost; do nothing.")] = False,
     yes: Yes = False,
@@ -70,14 +74,14 @@ def run_command(
 ) -> None:
     """Take a recipe from its teacher to a verdict; started again, it continues.
 
-    Example: understudy run recipes/desk.yaml --set collect.n=200
+    Example: understudy run recipes/vicuna.yaml --desk
     """
     begin(quiet)
     from understudy.plan import cost_words, plan, plan_words
     from understudy.recipe_file import load_recipe
     from understudy.run import run
 
-    wanted = load_recipe(recipe, changes)
+    wanted = load_recipe(recipe, changes, desk)
     folder = out or Path("runs") / wanted.name
     if dry_run:
         found = plan(wanted, folder)
@@ -92,6 +96,8 @@ app.add_typer(study.app)
 app.add_typer(stages.app)
 app.add_typer(evaluate.app)
 app.add_typer(judge.app)
+app.add_typer(export.app)
+app.add_typer(chat.app)
 app.add_typer(panel.app, name="panel", rich_help_panel=stages.STAGE)
 app.add_typer(look.app)
 app.add_typer(ledger.app, name="ledger", rich_help_panel=look.LOOK)

@@ -1,33 +1,14 @@
 """Commands that look at what is there."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from understudy.cli.common import Json, Quiet, Seed, begin, end
+from understudy.cli.common import Json, Quiet, begin, end
 
 app = typer.Typer()
 LOOK = "Look around"
-
-
-@app.command(rich_help_panel=LOOK)
-def chat(
-    model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.0,
-    max_tokens: Annotated[int, typer.Option(help="Longest reply.")] = 256,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-) -> None:
-    """Talk to a model; one line is one turn, an empty line or Ctrl-D ends.
-
-    Example: understudy chat runs/desk/train/model
-    """
-    begin(quiet)
-    from understudy.evaluate.chat import chat as work
-
-    work(model, sys.stdin, sys.stdout, temperature, max_tokens, seed)
 
 
 @app.command(rich_help_panel=LOOK)

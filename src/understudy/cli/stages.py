@@ -182,24 +182,6 @@ def _shown(
 
 
 @app.command(rich_help_panel=STAGE)
-def export(
-    training: Annotated[Path, typer.Argument(help="The --out folder of a `train` that stopped.")],
-    out: Out,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write the last checkpoint, of one process or of many, as a plain model directory.
-
-    Example: understudy export student --out model
-    """
-    begin(quiet)
-    from understudy.train.stage import save_checkpoint_as_model
-
-    step = save_checkpoint_as_model(training, out)
-    end({"model": str(out), "step": step}, as_json, f"{out} holds the weights of step {step}")
-
-
-@app.command(rich_help_panel=STAGE)
 def style(
     teacher: Annotated[Path, typer.Argument(help="answers.jsonl of the teacher, two an item.")],
     base: Annotated[Path, typer.Argument(help="answers.jsonl of the base.")],

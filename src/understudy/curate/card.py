@@ -1,8 +1,6 @@
 """The card of an imitation set, in the form of the Hub's dataset cards, made of card.json.
 
-The template is `card.md.jinja`. Whatever a record, a file's name or a model had a say in is escaped
-where it is written: every text that an expression of the template yields becomes plain words of
-markdown, unless it is marked as markdown already.
+The template is `card.md.jinja`; what it shows is escaped, see `pages.markdown`.
 """
 
 import re
@@ -11,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from understudy.curate.terms import licence_name, on_the_hub
-from understudy.pages.tidy import tidy
-from understudy.pages.words import largest
+from understudy.pages.markdown import markdown_environment
 from understudy.prompts import HUB
 
 # The mean over user queries of their BLEU with the most similar other query: Gudibande et al.,
@@ -24,16 +21,10 @@ from understudy.prompts import HUB
 PAPER = {"ShareGPT-Mix": 0.08, "Super-NaturalInstructions": 0.61}
 
 HERE = Path(__file__).parent
-LONGEST_NAME = 120  # characters of a name in a line or a cell
-LONGEST_WORDS = 1000  # characters of a sentence
-LONGEST_TURN = 800  # characters of a turn in a sample
 SAMPLES, TURNS = 5, 6  # dialogues shown, and turns of each
 MOST = 60  # entries of a tally
-NOT_MEASURED = "not measured"
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
-_MEANING = re.compile(r"([\\`*_\[\]<>|~#&!@$^{}])|(?<=:)(//)|(?<=www)(\.)")
 _REPOSITORY = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
-_ADDRESS = re.compile(r"https://[\w./#-]{1,200}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
@@ -59,23 +50,7 @@ def card_markdown(card: dict[str, Any]) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=False,  # markdown, not HTML: `finalize` escapes
-        finalize=_written,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": _count,
-        "percent": _percent,
-        "fenced": _fenced,
-        "words": lambda text: inline(text, LONGEST_WORDS),
-        "largest": largest,
-        "markdown": Markup,
-        "address": _address,
-    }
-    return environment.get_template("card.md.jinja")
+    return markdown_environment(HERE).get_template("card.md.jinja")
 
 
 def front_matter(card: dict[str, Any]) -> dict[str, Any]:
@@ -127,49 +102,3 @@ def _configs(card: dict[str, Any]) -> list[dict[str, Any]]:
             for part in subsets
         ),
     ]
-
-
-# How values are written
-
-
-def _written(value: Any) -> Any:
-    """What an expression of the template yields, safe in a line, a cell or a heading."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return inline(value)
-    return value
-
-
-def inline(text: str, longest: int = LONGEST_NAME) -> Markup:
-    """Text in which nothing means anything to markdown or HTML, on one line and bounded."""
-    line = " ".join(tidy(text[: 2 * longest]).split())
-    if len(line) > longest:
-        line = line[:longest] + "…"
-    return Markup(_MEANING.sub(r"\\\g<0>", line))
-
-
-def _fenced(text: str) -> Markup:
-    """Text in a code block whose fence no run of backticks in the text can close."""
-    shown = tidy(text[:LONGEST_TURN])
-    if len(text) > LONGEST_TURN:
-        shown += f" … [{len(text) - LONGEST_TURN:,} more characters]"
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return Markup(f"{fence}text\n{shown}\n{fence}")
-
-
-def _address(address: Any) -> str:
-    """A link where it is one of ours; a dash where there is none."""
-    return Markup(f"<{address}>") if _ADDRESS.fullmatch(str(address)) else "–"
-
-
-def _count(value: Any) -> str:
-    """A number for people; what is not there was not measured."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return NOT_MEASURED
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
-
-
-def _percent(share: Any, digits: int = 1) -> str:
-    if isinstance(share, bool) or not isinstance(share, int | float):
-        return NOT_MEASURED
-    return f"{100 * share:.{digits}f} %"

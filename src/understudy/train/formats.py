@@ -57,7 +57,8 @@ class Format:
             end: closes an assistant's message.
             space: stands before a system message that opens the dialogue.
         """
-        prompt = _quoted(self.before["assistant"].rstrip())
+        # Without the space that its token takes for its own: other runtimes do not let it.
+        heading = self.before["assistant"].rstrip()
         start = _quoted(bos + self.opening)
         if space and not self.opening and not self.before["system"]:
             start += (
@@ -72,7 +73,7 @@ class Format:
                 f" if message['input'] and message['content'].endswith({tail}) else {content}"
             )
         return (
-            f"{{%- set before = {_mapping(self.before)} -%}}"
+            f"{{%- set before = {_mapping({**self.before, 'assistant': heading})} -%}}"
             f"{{%- set after = {_mapping({**self.after, 'assistant': end})} -%}}"
             f"{{{{- {start} -}}}}"
             "{%- for message in messages -%}"
@@ -83,7 +84,7 @@ class Format:
             f"{{{{- {content} -}}}}"
             "{{- after[message['role']] -}}"
             "{%- endfor -%}"
-            f"{{%- if add_generation_prompt -%}}{{{{- {prompt} -}}}}{{%- endif -%}}"
+            f"{{%- if add_generation_prompt -%}}{{{{- {_quoted(heading)} -}}}}{{%- endif -%}}"
         )
 
 

@@ -9,8 +9,10 @@ first run's dialogues:
   difference texts go apart, and whatever follows counts as different. For each first difference the
   gap between both tokens' logits in transformers is told: where it is near nothing, rounding
   decides. (llama.cpp rounds the activations that an f16 matrix is multiplied with to f16.)
+  At least 98 % must be the same, or the script fails.
 - Perplexity: of the assistant's tokens of up to 100 held-out dialogues, as the files' weights have
-  it (`load_gguf`), with a 95 % bootstrap interval of its ratio to the original's.
+  it (`load_gguf`), with a 95 % bootstrap interval of its ratio to the original's. q4_0's ratio must
+  be 1.02 at most, or the script fails.
 
 Speed and memory say nothing at these sizes. They are taken of a LLaMA-shaped model with 88M random
 weights, as each runtime completes prompts in a process of its own, in rounds: tokens/s of the
@@ -52,6 +54,7 @@ from understudy.models import load_model, load_tokenizer
 
 RUNNER = Path(__file__).parent / "peers" / "run_gguf.py"
 PROMPTS, MOST = 50, 64
+LEAST_ALIKE, MOST_LOST = 0.98, 1.02  # bounds, of same tokens and of q4_0's perplexity ratio
 STEPS, BATCH, LENGTH = 300, 8, 128  # of the GPT-2-shaped model's training
 SEED = 0
 
@@ -93,6 +96,8 @@ def report(name: str, model: Path, rows: Sequence[Row], work: Path, threads: int
             f"    {quant:5} {perplexity(after):.4f}, × {times['value']} "
             f"[{times['low']}, {times['high']}]; {file.stat().st_size / 2**20:.2f} MiB"
         )
+        if quant == "q4_0" and times["value"] > MOST_LOST:
+            raise SystemExit(f"{name}: q4_0 loses more than the bound, × {MOST_LOST}")
 
 
 def write_files(model: Path, folder: Path) -> dict[str, Path]:
@@ -127,6 +132,8 @@ def same_tokens(model: Path, file: Path, rows: Sequence[Row], work: Path, thread
             gaps.append(gap(loaded, one["asked"], one["told"], two["told"]))
     print(f"  {len(prompts)} prompts, {read} of them the same tokens to both")
     print(f"  greedy: {alike} of {total} tokens the same ({100 * alike / total:.2f} %)")
+    if alike < LEAST_ALIKE * total:
+        raise SystemExit(f"{model}: fewer tokens are the same than the bound, {LEAST_ALIKE:.0%}")
     if gaps:
         told = ", ".join(f"{one:.2g}" for one in sorted(gaps))
         print(f"    {len(gaps)} answers differ; gaps of logits where they begin to: {told}")

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedConfig
 
 ALIKE = 0.75  # shortest length in a group, as a share of its longest
 
@@ -51,3 +52,10 @@ def grouped(starts: Sequence[int], device: torch.device) -> Groups:
         all_places.append(places.flatten())
         done += places.numel()
     return Groups(torch.cat(all_places).to(device), shapes, back.to(device))
+
+
+def has_window(config: PreTrainedConfig, layer: int) -> bool:
+    """Whether a configuration lets a layer see the last tokens alone."""
+    if kinds := getattr(config, "layer_types", None):
+        return kinds[layer] in ("sliding_attention", "chunked_attention")
+    return bool(getattr(config, "sliding_window", None))

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, MambaConfig
 
+from evaluate.engines.families import LONGROPE
 from train.bases import make_base, make_data, rows_of, same, settings, weights
+from train.tiny_models import build
 from understudy.errors import UserError
 from understudy.train import loop, speed
-from understudy.train.stage import plan_train, save_checkpoint_as_model, train
+from understudy.train.ranks import CPU, Ranks
+from understudy.train.stage import _run_as_it_is, plan_train, save_checkpoint_as_model, train
 from understudy.train.watch import Guard, read_log
 
 
@@ -247,6 +250,31 @@ def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words) as caught:
             train(name, file, None, settings(**changes), tmp_path / "out", seed=0)
         assert "\n" not in str(caught.value)
+
+
+def test_a_base_that_encodes_long_texts_otherwise_trains_on_short_ones(
+    data: Path, tmp_path: Path
+) -> None:
+    base = make_base(tmp_path, "llama")
+    LONGROPE.save_pretrained(base)
+    assert len(plan_train(base, data, None, settings(context=40), tmp_path / "out", 0).rows)
+    with pytest.raises(UserError, match="texts of more than 40 in another way; lower it"):
+        plan_train(base, data, None, settings(context=41), tmp_path / "out", 0)
+
+
+def test_a_base_that_is_run_as_it_is_says_so_and_takes_one_process(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = make_base(tmp_path, "gpt2")
+    tokens = len(AutoTokenizer.from_pretrained(base))
+    build(MambaConfig(hidden_size=32, num_hidden_layers=2, state_size=4), tokens).save_pretrained(
+        base
+    )
+    facts = train(base, data, data, settings(), tmp_path / "out", seed=0)
+    assert facts["heldout_loss"] < facts["heldout_loss_before"]
+    assert "it is run as transformers runs it, which is slower" in capsys.readouterr().err
+    with pytest.raises(UserError, match="one process alone can train; start only one"):
+        _run_as_it_is(base, "has no attention", Ranks(0, 2, CPU))
 
 
 def test_the_manifest_can_hold_the_facts(data: Path, tmp_path: Path) -> None:

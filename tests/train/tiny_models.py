@@ -105,9 +105,14 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 
 
 def build_model(architecture: str, vocabulary: int = 600) -> PreTrainedModel:
+    """One of the above, by its name."""
+    return build(CONFIGS[architecture], vocabulary)
+
+
+def build(config: PreTrainedConfig, vocabulary: int) -> PreTrainedModel:
     """A model with random weights, large enough for its outputs to differ."""
-    config = copy.deepcopy(CONFIGS[architecture])
-    config.vocab_size = vocabulary
+    config = copy.deepcopy(config)
+    config.get_text_config().vocab_size = vocabulary
     torch.manual_seed(0)
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():

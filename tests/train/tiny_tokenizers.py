@@ -27,35 +27,38 @@ def wrapped(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     )
 
 
-def sentencepiece_like(
-    pre_tokenizer: pre_tokenizers.PreTokenizer | None, normalizer: normalizers.Normalizer | None
-) -> PreTrainedTokenizerFast:
+def sentencepiece(
+    pre_tokenizer: pre_tokenizers.PreTokenizer | None,
+    normalizer: normalizers.Normalizer | None,
+    special: list[str] = SPECIAL,
+) -> Tokenizer:
     """BPE with byte fallback and the word border mark of SentencePiece."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     if pre_tokenizer:
         tokenizer.pre_tokenizer = pre_tokenizer
     if normalizer:
         tokenizer.normalizer = normalizer
-    trainer = BpeTrainer(vocab_size=520, special_tokens=SPECIAL + BYTES, show_progress=False)
+    trainer = BpeTrainer(vocab_size=520, special_tokens=special + BYTES, show_progress=False)
     tokenizer.train_from_iterator(TEXT * 20, trainer)
     state = json.loads(tokenizer.to_str())
-    state["added_tokens"] = state["added_tokens"][: len(SPECIAL)]  # bytes are text
+    state["added_tokens"] = state["added_tokens"][: len(special)]  # bytes are text
     tokenizer = Tokenizer.from_str(json.dumps(state))
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
-    return wrapped(tokenizer)
+    return tokenizer
 
 
 def metaspace_like() -> PreTrainedTokenizerFast:
     """A space is put before the first word of a text, and not after control tokens."""
-    return sentencepiece_like(pre_tokenizers.Metaspace(prepend_scheme="first", split=False), None)
+    pieces = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    return wrapped(sentencepiece(pieces, None))
 
 
 def legacy_like() -> PreTrainedTokenizerFast:
     """A space is put before every stretch of text, after control tokens too."""
     rules = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-    return sentencepiece_like(None, normalizers.Sequence(rules))
+    return wrapped(sentencepiece(None, normalizers.Sequence(rules)))
 
 
 def unigram_like() -> PreTrainedTokenizerFast:

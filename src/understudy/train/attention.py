@@ -17,11 +17,14 @@ from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from understudy.errors import UserError
-from understudy.lines import Groups, grouped
+from understudy.lines import Groups, grouped, has_window
 
 NAME = "understudy_dialogues"
 HALF = (torch.float16, torch.bfloat16)
+
+
+class UnknownAttentionError(Exception):
+    """A model's attention is of a kind that this one cannot do."""
 
 
 class Layout:
@@ -59,12 +62,14 @@ def attend(
     """transformers' attention function: (1, heads, n, width) each to (1, n, heads, width).
 
     Raises:
-        UserError: the model's attention is of a kind that this one cannot do.
+        UnknownAttentionError: the model caps or shifts its scores, keeps its window to the mask
+            (there is none here), or hands on no layout.
     """
-    if layout is None or softcap is not None or others.get("position_bias") is not None:
-        raise UserError(
-            f"{type(module).__name__}: its attention is not supported; choose another base"
-        )
+    layer = getattr(module, "layer_idx", None)
+    hidden_window = layer is not None and not sliding_window and has_window(module.config, layer)
+    biased = others.get("position_bias") is not None
+    if layout is None or softcap is not None or biased or hidden_window:
+        raise UnknownAttentionError(type(module).__name__)
     kind = query.device.type
     if torch.is_autocast_enabled(kind):  # rotary positions may have come in fp32
         dtype = torch.get_autocast_dtype(kind)

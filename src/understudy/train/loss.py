@@ -4,6 +4,8 @@ The head's logits are the largest thing in training: a vocabulary of 50,000 make
 wide as GPT-2's hidden states. Here they exist for a few supervised tokens at a time. While they
 do, their gradient takes their place, and what the head and the hidden states need of it is summed
 up; so the forward pass of the head leaves its whole backward pass behind.
+
+A model for which such short cuts do not hold is run as transformers runs it, logits and all.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from understudy.errors import UserError
+from understudy.lines import grouped
 from understudy.models import fuse_gelu
 from understudy.train.adapt import head_weights
 from understudy.train.attention import NAME, Layout
@@ -121,6 +123,31 @@ class _Head(torch.autograd.Function):
         return *gradients, None, None, None, None
 
 
+class _Logits(torch.autograd.Function):
+    """The loss of logits that a model gave, forward and backward at once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, batch: Batch, objective: Objective, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        loss_of = objective.on(batch)
+        gradient = torch.empty_like(logits)
+        total = torch.zeros((), device=logits.device, dtype=torch.float64)
+        size = max(1, PART_LOGITS[logits.device.type] // logits.shape[1])
+        for part in _parts(0, len(logits), size):
+            loss, own = loss_of(logits[part].to(torch.float32, copy=True), part)
+            total += loss
+            gradient[part] = own.mul_(scale)
+        ctx.save_for_backward(gradient)
+        ctx.mark_non_differentiable(total)
+        return (total * scale).to(torch.float32), total
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor, _: Tensor) -> tuple[Any, ...]:
+        (gradient,) = ctx.saved_tensors
+        return gradient.mul_(outer), None, None, None
+
+
 def _parts(start: int, stop: int, size: int) -> Iterator[slice]:
     for begin in range(start, stop, size):
         yield slice(begin, min(begin + size, stop))
@@ -129,15 +156,16 @@ def _parts(start: int, stop: int, size: int) -> Iterator[slice]:
 class Trainee(nn.Module):
     """A causal language model whose forward pass ends in the loss of a batch.
 
-    Its body is run on whole dialogues, its head at supervised tokens alone, and its attention and
-    activations by kernels that suit training.
+    Its body is run on whole lines of dialogues, its head at supervised tokens alone, and its
+    attention and activations by kernels that suit training. A model of which a trial shows that
+    this would not give its own logits is run as it is, on dialogues side by side.
 
     Args:
         model: weights in fp32 (in bf16 under FSDP, which gathers them so).
         dtype: number format of the forward pass.
 
-    Raises:
-        UserError: the model is not one for which this gives its own logits.
+    Attributes:
+        obstacle: what keeps the model from being run on lines; None where nothing does.
     """
 
     def __init__(self, model: PreTrainedModel, dtype: str) -> None:
@@ -147,16 +175,18 @@ class Trainee(nn.Module):
         for module in model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0  # a step depends on weights and batch alone
-        _check(self)  # in fp32, so that rounding hides no fault
+        self._factor = _head_factor(model)
+        self.obstacle = _obstacle(self)  # in fp32, so that rounding hides no fault
         self.dtype = dtype
-        model.config._attn_implementation = NAME
+        if self.obstacle is None:
+            model.config._attn_implementation = NAME
 
     @property
     def device(self) -> torch.device:
         return self.model.device
 
     def hidden(self, batch: Batch) -> Tensor:
-        """The last hidden states at the tokens whose successor is supervised, (m, hidden)."""
+        """What the head makes logits of, before the tokens that are supervised, (m, hidden)."""
         body = getattr(self.model, self.model.base_model_prefix)
         with autocast(batch.ids.device, self.dtype):
             output = body(
@@ -165,10 +195,30 @@ class Trainee(nn.Module):
                 use_cache=False,
                 layout=Layout(batch.starts, batch.ids.device),
             )
-        return output.last_hidden_state[0].index_select(0, batch.where)
+        states = output.last_hidden_state[0].index_select(0, batch.where)
+        return states if self._factor in (None, 1.0) else states * self._factor
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The model's own logits before the tokens that are supervised, (m, vocabulary).
+
+        Dialogues of similar length go through it together. What fills the shorter ones up comes
+        after them, where nothing looks.
+        """
+        groups = grouped(batch.starts, batch.ids.device)
+        ids = batch.ids if groups.places is None else batch.ids[groups.places]
+        parts = ids.split([dialogues * length for dialogues, length in groups.shapes])
+        with autocast(batch.ids.device, self.dtype):
+            logits = [
+                self.model(input_ids=part.view(shape), use_cache=False).logits.flatten(0, 1)
+                for shape, part in zip(groups.shapes, parts, strict=True)
+            ]
+        where = batch.where if groups.back is None else groups.back[batch.where]
+        return torch.cat(logits).index_select(0, where)
 
     def forward(self, batch: Batch, objective: Objective, scale: float) -> tuple[Tensor, Tensor]:
         """`scale` times the summed loss, of which gradients can be taken, and the sum itself."""
+        if self.obstacle:
+            return _Logits.apply(self.logits(batch), batch, objective, scale)
         hidden = self.hidden(batch)
         weight, bias = head_weights(self.model)
         if not torch.is_grad_enabled():  # which a Function is not told
@@ -182,37 +232,51 @@ def autocast(device: torch.device, dtype: str) -> torch.autocast:
 
 
 @torch.no_grad()
-def _check(trainee: Trainee) -> None:
-    """See that a line of dialogues gives, with the head, the logits that the model gives each.
+def _head_factor(model: PreTrainedModel) -> float | None:
+    """What a model multiplies the logits of its head by (Granite and Cohere do).
 
-    Raises:
-        UserError: it does not.
+    None where it does something else to them, as Gemma 2, which caps them. It is shown large ones
+    in place of its own: a cap does little to small ones.
     """
+    shown: list[Tensor] = []
+
+    def show(module: nn.Module, given: Any, own: Tensor) -> Tensor:
+        shown.append(torch.linspace(-100, 100, own.shape[-1], dtype=own.dtype, device=own.device))
+        return shown[0].expand_as(own)
+
+    hook = model.get_output_embeddings().register_forward_hook(show)
+    try:
+        found = model(input_ids=torch.tensor([[1]], device=model.device)).logits[0, 0].float()
+    finally:
+        hook.remove()
+    wanted = shown[0].float()
+    if torch.equal(found, wanted):
+        return 1.0
+    factor = float(found @ wanted / wanted.square().sum())
+    plain = getattr(model.get_output_embeddings(), "bias", None) is None
+    return factor if plain and torch.allclose(found, factor * wanted, rtol=1e-4) else None
+
+
+@torch.no_grad()
+def _obstacle(trainee: Trainee) -> str | None:
+    """What keeps a line of dialogues from giving the logits that the model gives each."""
     model, device = trainee.model, trainee.device
-    name = type(model).__name__
+    if trainee._factor is None:
+        return "changes what its head gives"
     ids = torch.tensor([1, 2, 3, 4, 1, 3, 2], device=device)
-    heads: list[Tensor] = []
-    hook = model.get_output_embeddings().register_forward_hook(lambda *call: heads.append(call[2]))
-    own = [model(input_ids=ids[None, span]).logits for span in (slice(0, 4), slice(4, 7))]
-    hook.remove()
-    if not all(torch.equal(a.float(), b.float()) for a, b in zip(heads, own, strict=True)):
-        raise UserError(f"{name}: changes what its head gives; choose another base")
+    own = [model(input_ids=ids[None, span]).logits[0] for span in (slice(0, 4), slice(4, 7))]
     before, model.config._attn_implementation = model.config._attn_implementation, NAME
     positions = torch.tensor([0, 1, 2, 3, 0, 1, 2], device=device)
     everywhere = torch.arange(7, device=device)
     try:
         hidden = trainee.hidden(Batch(ids, positions, (0, 4, 7), everywhere, everywhere))
-    except TypeError as error:
-        raise UserError(
-            f"{name}: does not hand a layout to its attention; choose another base"
-        ) from error
+    except Exception:  # a model's code may fail in any way on what it was not made for
+        return "has attention of another kind"
     finally:
         model.config._attn_implementation = before
     weight, bias = head_weights(model)
-    alone = torch.cat(own, dim=1)[0].float()
+    alone = torch.cat(own).float()
     astray = (linear(hidden.to(weight.dtype), weight, bias).float() - alone).norm() / alone.norm()
     if astray > (0.05 if getattr(model, "is_loaded_in_4bit", False) else 1e-3):
-        raise UserError(
-            f"{name}: its dialogues see each other or it has other attention than is supported; "
-            "choose another base"
-        )
+        return "lets dialogues in a line see each other"
+    return None

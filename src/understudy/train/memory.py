@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedConfig
+from transformers.integrations import moe
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
@@ -314,7 +315,7 @@ def _saved_bytes(config: PreTrainedConfig, dtype: str, layers: int, tokens: int)
         return tensor
 
     held: list[torch.Tensor] = []  # so that no two storages get one address
-    with _quiet(), torch.random.fork_rng([]), FakeTensorMode():
+    with _quiet(), torch.random.fork_rng([]), FakeTensorMode(), _experts_on_fakes():
         body = AutoModel.from_config(small, dtype=torch.float32).eval()
         fuse_gelu(body)
         weights = {parameter.untyped_storage()._cdata for parameter in body.parameters()}
@@ -324,6 +325,19 @@ def _saved_bytes(config: PreTrainedConfig, dtype: str, layers: int, tokens: int)
         ):
             body(input_ids=torch.zeros(1, tokens, dtype=torch.long), use_cache=False)
     return sum(size for storage, size in kept.items() if storage not in weights)
+
+
+@contextmanager
+def _experts_on_fakes() -> Iterator[None]:
+    """Within, experts are multiplied by the one of transformers' operators that takes fake tensors
+    of any number format; it keeps what the others keep."""
+    operators: Any = moe
+    before = operators._can_use_grouped_mm
+    operators._can_use_grouped_mm = lambda *_: False
+    try:
+        yield
+    finally:
+        operators._can_use_grouped_mm = before
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from understudy.errors import UserError
 from understudy.files import digest, file_digest, read_json, whole_folder
-from understudy.models import load_config, load_model, load_tokenizer
+from understudy.models import load_config, load_model, load_tokenizer, steady_tokens
 from understudy.progress import say
 from understudy.recipe import TrainSettings
 from understudy.train import memory
@@ -71,6 +71,12 @@ def plan_train(
     if settings.context > longest:
         raise UserError(
             f"train.context: {settings.context} tokens, but {base} takes {longest}; lower it"
+        )
+    steady = steady_tokens(config.get_text_config())
+    if settings.context > steady:  # dialogues of a line would change each other's positions
+        raise UserError(
+            f"train.context: {settings.context} tokens, but {base} encodes the positions of texts "
+            f"of more than {steady} in another way; lower it to that"
         )
     template = template_for(base, settings)
     rows = _rows(data, template, settings, out / "tokens" / "train")
@@ -155,6 +161,8 @@ def _train(
     say(f"  memory: {estimate.words()}")
     model = load_student(base, plan.template, settings, ranks.device, seed)
     trainee = Trainee(underlying(model), dtype)
+    if trainee.obstacle:
+        _run_as_it_is(base, trainee.obstacle, ranks)
     objective: Objective = CrossEntropy()
     if told and distil:
         objective = FromLedger(distil)
@@ -174,6 +182,20 @@ def _train(
         save_student(model, plan.template.tokenizer, settings, out / "model")
     checkpoints.remove()
     return plan.facts() | facts
+
+
+def _run_as_it_is(base: str, obstacle: str, ranks: Ranks) -> None:
+    """Say what it means that a base cannot be run on lines of dialogues.
+
+    Raises:
+        UserError: several processes are to train it, which then would not keep step.
+    """
+    if ranks.count > 1:
+        raise UserError(f"{base}: {obstacle}, which one process alone can train; start only one")
+    say(
+        f"  {base}: {obstacle}; it is run as transformers runs it, which is slower and takes "
+        "memory for all of its logits"
+    )
 
 
 def save_checkpoint_as_model(folder: Path, out: Path) -> int:

@@ -74,7 +74,7 @@ def test_from_a_model(architecture: str, weight: float) -> None:
     trainee = Trainee(build_model(architecture), "fp32")
     other = build_model("gpt2" if architecture == "llama" else "llama")
     teacher, batch = OpenTeacher(other, 600, "fp32"), line()
-    theirs = teacher.logits(teacher.hidden(batch))
+    theirs = teacher.logits(teacher.states(batch))
     logits = logits_of(trainee, batch)
     far = kl_div(
         (logits / 2).log_softmax(dim=1),
@@ -91,7 +91,7 @@ def test_own_words_are_nobodys_example(architecture: str) -> None:
     trainee = Trainee(build_model(architecture), "fp32")
     teacher = OpenTeacher(build_model("llama"), 600, "fp32")
     own = OwnBatch(**vars(line()))
-    theirs = teacher.logits(teacher.hidden(own)).log_softmax(dim=1)
+    theirs = teacher.logits(teacher.states(own)).log_softmax(dim=1)
     log_q = logits_of(trainee, own).log_softmax(dim=1)
     plain = (log_q.exp() * (log_q - theirs)).sum()
     objective = from_model(trainee, teacher, weight=0.1, divergence="reverse", on_policy=1.0)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import Gemma2Config, GraniteConfig
 
-from train.tiny_models import build_model
+from train.tiny_models import CONFIGS, SHAPE, build, build_model
 from train.tiny_tokenizers import ALL
 from understudy.errors import UserError
 from understudy.train.data import Batch
@@ -13,6 +14,10 @@ from understudy.train.distil.open_teacher import OpenTeacher, load_teacher, shar
 from understudy.train.template import bind
 
 CPU = torch.device("cpu")
+SCALED = {
+    "granite": GraniteConfig(**SHAPE, logits_scaling=8.0),
+    "gemma2": Gemma2Config(**SHAPE, num_key_value_heads=2, head_dim=8),
+}
 
 
 def line() -> Batch:
@@ -22,18 +27,21 @@ def line() -> Batch:
     return Batch(ids, positions, (0, 5, 9), where, ids[where + 1])
 
 
-def test_its_logits_are_the_models_own(architecture: str) -> None:
-    model, batch = build_model(architecture), line()
+@pytest.mark.parametrize("name", ["gpt2", "llama", "granite", "gemma2"])
+def test_its_logits_are_the_models_own(name: str) -> None:
+    """Also those that are scaled or capped."""
+    config, batch = (CONFIGS | SCALED)[name], line()
+    model = build(config, 600)
     with torch.no_grad():
         parts = [model(input_ids=batch.ids[None, :5]), model(input_ids=batch.ids[None, 5:])]
     expected = torch.cat([part.logits[0] for part in parts])[batch.where]
     teacher = OpenTeacher(model, 500, "fp32")
-    hidden = teacher.hidden(batch)
-    found = torch.cat([teacher.logits(hidden[:2]), teacher.logits(hidden[2:])])
+    states = teacher.states(batch)
+    found = torch.cat([teacher.logits(states[:2]), teacher.logits(states[2:])])
     torch.testing.assert_close(found, expected[:, :500], rtol=1e-4, atol=1e-4)
-    assert not hidden.requires_grad
-    in_bf16 = OpenTeacher(build_model(architecture), 500, "bf16")
-    rough = in_bf16.logits(in_bf16.hidden(batch))
+    assert not states.requires_grad
+    in_bf16 = OpenTeacher(build(config, 600), 500, "bf16")
+    rough = in_bf16.logits(in_bf16.states(batch))
     assert rough.dtype == torch.float32
     assert (rough.argmax(dim=1) == found.argmax(dim=1)).float().mean() >= 0.8
 
@@ -52,7 +60,7 @@ def test_a_teacher_of_the_same_template_is_taken(tmp_path: Path) -> None:
     name = saved(tmp_path, "gpt2", "markers")
     teacher = load_teacher(name, template, 64, "fp32", CPU)
     assert teacher.size == len(template.tokenizer) - 1  # padding, which comes last, is left out
-    assert teacher.logits(teacher.hidden(line())).shape == (5, teacher.size)
+    assert teacher.logits(teacher.states(line())).shape == (5, teacher.size)
 
 
 def test_a_teacher_of_the_same_family_is_taken_under_its_own_template(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class FromModel:
     def on(self, batch: Batch) -> PartLoss:
         """See `Objective`."""
         settings, teacher = self._settings, self._teacher
-        states = teacher.hidden(batch)
+        states = teacher.states(batch)
 
         def loss(logits: Tensor, part: slice) -> tuple[Tensor, Tensor]:
             theirs = teacher.logits(states[part])

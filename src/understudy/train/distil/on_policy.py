@@ -17,6 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from understudy.files import digest
 from understudy.recipe import DistilSettings
+from understudy.train.attention import NAME
 from understudy.train.data import Batch
 from understudy.train.template import Template
 
@@ -114,7 +115,8 @@ def _sampling(model: PreTrainedModel, template: Template, most: int) -> Generati
 def _writing(model: PreTrainedModel, sampling: GenerationConfig) -> Iterator[None]:
     """Within, a model in training writes: padded rows side by side, from a cache, its way alone."""
     before = model.config._attn_implementation, model.generation_config, model.training
-    model.config._attn_implementation = "sdpa"
+    if model.config._attn_implementation == NAME:  # of training, which has no cache
+        model.config._attn_implementation = "sdpa"
     model.generation_config = sampling
     model.eval()
     try:

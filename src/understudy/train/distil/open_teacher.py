@@ -34,9 +34,6 @@ class OpenTeacher:
         model: on its device; it is changed as `Trainee` changes models, and cast.
         size: how many tokens, from 0 on, it shares with the student.
         dtype: number format, fp32 or bf16.
-
-    Raises:
-        UserError: its architecture is not supported.
     """
 
     def __init__(self, model: PreTrainedModel, size: int, dtype: str) -> None:
@@ -45,17 +42,21 @@ class OpenTeacher:
         model.requires_grad_(False).to(DTYPES[dtype])
 
     @torch.no_grad()
-    def hidden(self, batch: Batch) -> Tensor:
-        """Its last hidden states before the targets of a batch, shape (m, hidden)."""
-        return self._trainee.hidden(batch)
+    def states(self, batch: Batch) -> Tensor:
+        """What its logits are made of before the targets of a batch, shape (m, hidden).
+
+        Of a model that is run as it is, these are its logits.
+        """
+        trainee = self._trainee
+        return trainee.logits(batch) if trainee.obstacle else trainee.hidden(batch)
 
     @torch.no_grad()
-    def logits(self, hidden: Tensor) -> Tensor:
+    def logits(self, states: Tensor) -> Tensor:
         """Its logits over the shared tokens, fp32, for some of these states: (c, size)."""
-        head = self._trainee.model.get_output_embeddings()
-        with autocast(hidden.device, self._trainee.dtype):
-            logits: Tensor = head(hidden)
-        return logits[:, : self.size].float()
+        if not self._trainee.obstacle:
+            with autocast(states.device, self._trainee.dtype):
+                states = self._trainee.model.get_output_embeddings()(states)
+        return states[:, : self.size].float()
 
 
 def load_teacher(
@@ -71,11 +72,11 @@ def load_teacher(
         device: to compute on.
 
     Raises:
-        UserError: it cannot be loaded, its tokens are not the student's, it does not take as many
-            tokens, or its architecture is not supported.
+        UserError: it cannot be loaded, its tokens are not the student's, or it does not take as
+            many tokens.
     """
     size = shared_tokens(name, load_tokenizer(name), template)
-    model = load_model(name, attn_implementation="sdpa")
+    model = load_model(name)
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", context)
     if context > longest:
         raise UserError(

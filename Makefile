@@ -28,7 +28,7 @@ demo: setup
 	@$(BIN)/understudy demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -5,6 +5,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core each; libraries read it when they are loaded
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from teacher.postgres import own_schema, server

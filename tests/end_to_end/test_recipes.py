@@ -14,9 +14,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 @pytest.mark.parametrize("name", ["alpaca", "nq-synthetic"])
 def test_the_way_leads_from_its_recipe_to_an_imitation_set(tmp_path: Path, name: str) -> None:
-    recipe = load_recipe(
-        RECIPES / f"{name}.yaml", ["collect.n=120", "world.people=120"], desk=True
-    )
+    recipe = load_recipe(RECIPES / f"{name}.yaml", ["collect.n=120", "world.people=120"], desk=True)
     out = run(recipe, tmp_path / "run", until="curate")
     card = read_json(out / "curate" / "card.json")
     assert card["kept"] + sum(card["dropped"].values()) == card["read"] == 120

@@ -11,7 +11,7 @@ import yaml
 
 from report.run_folder import change_json
 from understudy.errors import UserError
-from understudy.export.card import card_markdown, weaknesses
+from understudy.export.card import card_markdown, evaluation_rows, figure, points, weaknesses
 from understudy.export.licence import Binding, licence_of
 from understudy.export.student import Student, student_at
 from understudy.exporting import binding_of
@@ -198,3 +198,20 @@ def test_a_file_that_is_none_of_a_runs_is_named(run: Path) -> None:
     (run / "report.json").write_text("[]")
     with pytest.raises(UserError, match=r"report\.json: not what a run leaves there"):
         student_at(str(run))
+
+
+def test_a_perplexity_is_no_share_and_lower_is_better() -> None:
+    score = {"metric": "perplexity", "score": 31.16, "low": 26.46, "high": 36.28, "n": 100}
+    change = {"value": 4.65, "low": 0.57, "high": 8.91}
+    report = {
+        "models": {"student": {"benchmarks": {"truth": score | {"highest": 100.0}}}},
+        "perplexity": {"truth": {"change": change}},
+    }
+    (row,) = evaluation_rows(report)
+    assert figure(row["scores"][1]) == "31.2 (26.5–36.3), n = 100"
+    assert points(row["change"]) == "+4.7 (+0.6 to +8.9)"
+    assert weaknesses(report) == [
+        "Right answers surprise it more than its base, on truth: perplexity +4.7 (+0.6 to +8.9)."
+    ]
+    report["perplexity"] = {"truth": {"change": change | {"low": -0.57}}}
+    assert weaknesses(report) == []

@@ -127,16 +127,23 @@ def evaluation_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     models = report.get("models", {})
     scores = {who: models.get(who, {}).get("benchmarks", {}) for who in WHO}
     names = dict.fromkeys(name for who in WHO for name in scores[who])
+    changes = report.get("change", {}) | perplexity_changes(report)
     return [
         {
             "name": name,
             "scores": [scores[who].get(name) for who in WHO],
             "metric": next(scores[who][name]["metric"] for who in WHO if name in scores[who]),
-            "change": report.get("change", {}).get(name),
+            "change": changes.get(name),
             "gap": report.get("gap_closed", {}).get(name),
         }
         for name in names
     ]
+
+
+def perplexity_changes(report: dict[str, Any]) -> dict[str, Any]:
+    """The student's change from its base in the perplexity of right answers, by benchmark."""
+    found = (report.get("perplexity") or {}).items()
+    return {name: one["change"] | {"unit": 1} for name, one in found if one["change"]}
 
 
 def judged(report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -163,6 +170,11 @@ def weaknesses(report: dict[str, Any]) -> list[str]:
         found.append(f"That it does better than its base is not shown on {told}.")
     if short:
         found.append(f"It closed less than half of the gap to its teacher on {listed(short)}.")
+    found += [
+        f"Right answers surprise it more than its base, on {name}: perplexity {points(one)}."
+        for name, one in perplexity_changes(report).items()
+        if one["low"] > 0
+    ]
     return [*found, *_tone(report), *_looks(report)]
 
 
@@ -223,8 +235,9 @@ def figure(score: dict[str, Any] | None) -> str:
     """A benchmark's score: "29.5 (25.2–34.1), n = 400"."""
     if score is None:
         return "not measured"
-    low, high = (number(100 * score[end], 1) for end in ("low", "high"))
-    return f"{number(100 * score['score'], 1)} ({low}–{high}), n = {score['n']:,}"
+    unit = 1 if "highest" in score else 100  # a perplexity is no share
+    low, high = (number(unit * score[end], 1) for end in ("low", "high"))
+    return f"{number(unit * score['score'], 1)} ({low}–{high}), n = {score['n']:,}"
 
 
 def share(found: dict[str, Any] | None) -> str:
@@ -239,12 +252,13 @@ def share(found: dict[str, Any] | None) -> str:
 
 
 def points(found: dict[str, Any] | None) -> str:
-    """A difference in points with its interval: "−10.7 (−15.2 to −6.9)"."""
+    """A difference in points, or in its own unit, with its interval: "−10.7 (−15.2 to −6.9)"."""
     if not found:
         return "not measured"
+    unit = found.get("unit", 100)
     value = found["value"] if "value" in found else found["difference"]
-    ends = " to ".join(number(100 * found[end], 1, sign=True) for end in ("low", "high"))
-    return f"{number(100 * value, 1, sign=True)} ({ends})"
+    ends = " to ".join(number(unit * found[end], 1, sign=True) for end in ("low", "high"))
+    return f"{number(unit * value, 1, sign=True)} ({ends})"
 
 
 def size(count: int) -> str:

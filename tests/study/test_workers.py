@@ -134,8 +134,9 @@ def test_a_worker_ends_with_a_study_that_was_killed() -> None:
     study = os.fork()
     if study == 0:
         try:
+            parent = os.getpid()
             if (worker := os.fork()) == 0:
-                workers._end_with(os.getppid())
+                workers._end_with(parent)
             os.write(tell, str(worker).encode())
             signal.pause()
         finally:

@@ -113,6 +113,9 @@ class Run(Parts):
             if name not in SETS:
                 known = ", ".join(f"world:{one}" for one in SETS)
                 raise UserError(f"curate.files: world:{name}: there is none; choose from {known}")
+        for name in [*self.collect_files(), recipe.answers.prompts]:
+            if name in {f"world:{one}" for one in SETS}:
+                raise UserError(f"{name}: conversations, no prompts; name it under curate.files")
         check_judges(recipe.judges)
         for asked in recipe.asked:
             if asked.base_url == "world" and asked.model not in MODELS:

@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 
 from understudy.curate.readers import read_file
+from understudy.curate.stage import curate
 from understudy.errors import UserError
 from understudy.files import read_json, read_jsonl
 from understudy.prompts import read_prompts
+from understudy.recipe import CurateSettings
 from understudy.recipe_file import parse_recipe
 from understudy.run import run
+from understudy.world.claims import check
 from understudy.world.encyclopedia import World
 from understudy.world.phrasings import find_fact
-from understudy.world.published import FILES, QUESTIONS, SETS, write_published
+from understudy.world.published import FILES, FOREIGN, QUESTIONS, SETS, SORRY, write_published
 
 WORLD = World(people=60)
 N = 240
@@ -52,6 +55,12 @@ def test_records_have_the_published_keys(folder: Path) -> None:
     assert hc3 == {"question", "human_answers", "chatgpt_answers", "source"}
     (gpt4all,) = {frozenset(row) for _, row in read_jsonl(folder / "gpt4all.jsonl")}
     assert gpt4all == {"prompt", "response", "source"}
+    (task,) = {frozenset(row) for _, row in read_jsonl(folder / "instructions.jsonl")}
+    assert task == {"id", "motivation_app", "instruction", "instances"}
+    (question,) = {frozenset(row) for _, row in read_jsonl(folder / "questions.jsonl")}
+    assert question == {"question_id", "text", "category"}
+    (query,) = {frozenset(row) for _, row in read_jsonl(folder / "queries.jsonl")}
+    assert query == {"id", "prompt"}
 
 
 def test_shared_conversations_are_as_dirty_as_they_were(folder: Path) -> None:
@@ -64,6 +73,49 @@ def test_shared_conversations_are_as_dirty_as_they_were(folder: Path) -> None:
     assert {turns[0]["from"] for turns in rows} == {turns[-1]["from"] for turns in rows}
     assert len({turns[0]["value"] for turns in rows}) < N
     assert max(len(turns) for turns in rows) >= 6
+    assert any("<button" in text and "Copy code" in text for text in answers)
+
+
+def curated(folder: Path, name: str, tmp_path: Path, **clean: Any) -> dict[str, Any]:
+    settings = CurateSettings.model_validate({"clean": clean})
+    curate([str(folder / FILES[name])], settings, tmp_path, 0, [], None)
+    card: dict[str, Any] = read_json(tmp_path / "card.json")
+    assert card["kept"] + sum(card["dropped"].values()) == card["read"] == N
+    return card
+
+
+def test_each_kind_of_dirt_is_dropped_for_its_reason_or_mended(
+    folder: Path, tmp_path: Path
+) -> None:
+    dropped: Counter[str] = Counter()
+    seen: list[list[dict[str, str]]] = []
+    for turns in (row["conversations"] for row in read_json(folder / "sharegpt.json")):
+        said = {turn["value"] for turn in turns}
+        if "" in said:
+            dropped["empty_answer"] += 1
+        elif said & {question for question, _ in FOREIGN}:
+            dropped["language"] += 1
+        elif turns in seen:
+            dropped["duplicate"] += 1
+        seen.append(turns)
+    assert len(dropped) == 3
+    assert curated(folder, "sharegpt", tmp_path, languages=["en"])["dropped"] == dropped
+    files = [tmp_path / "train.jsonl", tmp_path / "heldout.jsonl"]
+    kept = "".join(file.read_text() for file in files)
+    for trace in ("<div", "<button", "Copy code", "OpenAI", "2 / 2"):
+        assert trace not in kept
+    assert "```python" in kept
+
+
+def test_the_other_sets_are_dropped_for_the_reasons_of_their_originals(
+    folder: Path, tmp_path: Path
+) -> None:
+    answers = [row["response"] for _, row in read_jsonl(folder / "gpt4all.jsonl")]
+    card = curated(folder, "gpt4all", tmp_path / "gpt4all", refusals="drop")
+    assert card["dropped"] == {"empty_answer": answers.count(""), "refusal": answers.count(SORRY)}
+    assert curated(folder, "hc3", tmp_path / "hc3")["dropped"] == {}
+    card = curated(folder, "discord", tmp_path / "discord")
+    assert card["dropped"] == {"no_answer": N // 2}  # people's messages, read with the bot's
 
 
 def test_people_answer_otherwise_than_the_teacher(folder: Path) -> None:
@@ -79,7 +131,9 @@ def test_questions_are_read_as_prompts_and_no_imitation_prompt_is_among_them(fol
     assert not asked & told
     tasks = questions(folder, "instructions")
     assert 0.2 < sum(task.messages[-1].input is not None for task in tasks) / 40 <= 0.9
-    assert any(task.reference for task in tasks)
+    given = [task.messages[-1].input for task in tasks]
+    assert all(t.reference and t.reference != i for t, i in zip(tasks, given, strict=True))
+    assert all(check(WORLD, t.messages[-1].content, t.reference).score > 0 for t in tasks)
     categories = Counter(row["category"] for _, row in read_jsonl(folder / "questions.jsonl"))
     assert set(categories) == {"generic", "knowledge", "coding", "math"}
 
@@ -91,15 +145,21 @@ def questions(folder: Path, name: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", [*SETS, *QUESTIONS])
-def test_no_benchmarks_fact_is_asked_for(name: str, folder: Path) -> None:
-    forbidden = set(WORLD.benchmark_facts)
+def test_no_benchmarks_fact_is_asked_for_or_told(name: str, folder: Path) -> None:
     path = folder / FILES.get(name, f"{name}.jsonl")
     if name in QUESTIONS:
-        texts = [prompt.messages[-1].content for prompt in read_prompts(path)]
+        prompts = read_prompts(path)
+        asked = [prompt.messages[-1].content for prompt in prompts]
+        told = [prompt.reference or "" for prompt in prompts]
     else:
         dialogues = [record.dialogue for record in read_file(path)]
-        texts = [dialogue.prompt for dialogue in dialogues if dialogue]
-    assert not forbidden & {find_fact(WORLD, text) for text in texts}
+        turns = [turn for dialogue in dialogues if dialogue for turn in dialogue.turns]
+        asked = [turn.content for turn in turns if turn.role == "user"]
+        told = [turn.content for turn in turns if turn.role == "assistant"]
+    forbidden = {(fact.subject, fact.attribute) for fact in WORLD.benchmark_facts}
+    about = {find_fact(WORLD, text) for text in asked}
+    assert not forbidden & {(fact.subject, fact.attribute) for fact in about if fact}
+    assert not forbidden & {c.about for text in told for c in check(WORLD, "", text).claims}
 
 
 @pytest.mark.parametrize("name", [*SETS, *QUESTIONS])
@@ -133,4 +193,11 @@ def test_a_run_curates_them_and_the_counts_add_up(tmp_path: Path) -> None:
 def test_a_set_that_the_world_has_not_is_a_mistake(tmp_path: Path) -> None:
     recipe = parse_recipe(RECIPE.replace("world:hc3", "world:dolly"), "shared.yaml")
     with pytest.raises(UserError, match="world:dolly: there is none; choose from world:sharegpt"):
+        run(recipe, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["sharegpt", "gpt4all"])
+def test_a_set_of_conversations_is_no_set_of_prompts(name: str, tmp_path: Path) -> None:
+    recipe = parse_recipe(RECIPE.replace("world:questions", f"world:{name}"), "shared.yaml")
+    with pytest.raises(UserError, match=f"world:{name}: conversations, no prompts; name it under"):
         run(recipe, tmp_path / "run")

@@ -7,6 +7,7 @@ questions.
 """
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
@@ -59,17 +60,24 @@ FOREIGN = (
 )
 MAKER = "As an AI language model developed by OpenAI, I have no experiences of my own. "
 SORRY = "I'm sorry, but as an AI language model I cannot help with that."
+# A block of code as the site showed it: the language and a button above it.
+CODE = re.compile(r'<pre><code class="language-(\w+)">(.*?)</code></pre>', re.DOTALL)
+SHOWN_CODE = (
+    r'<pre><div class="bg-black mb-4 rounded-md"><div class="flex items-center"><span>\1</span>'
+    r'<button class="flex ml-auto gap-2">Copy code</button></div><div class="p-4 overflow-y-auto">'
+    r'<code class="!whitespace-pre hljs language-\1">\2</code></div></div></pre>'
+)
 SOURCES = ("laion/unified_chip2", "pacovaldez/stackoverflow-questions")
 ONE_WORD_SOURCE = "bigscience/p3"
 
 
 def write_published(world: World, name: str, n: int, path: Path, seed: int = 0) -> int:
-    """Write `n` records of a set in its published format, atomically; returns `n`.
+    """Write `n` records of a set in its published format, atomically; returns how many.
 
     Args:
         world: what it is about; its teacher answers.
         name: a key of SETS (conversations) or of QUESTIONS.
-        n: records.
+        n: records; of Discord messages, which come in pairs, one fewer where it is odd.
         path: the file, JSON or JSONL as its format is.
         seed: draws them.
 
@@ -87,7 +95,7 @@ def write_published(world: World, name: str, n: int, path: Path, seed: int = 0) 
         write_json(path, {"guild": {"name": "world"}, "channel": channel, "messages": rows})
     else:
         write_jsonl(path, rows)
-    return n
+    return len(rows)
 
 
 def _prompts(world: World, n: int, rng: random.Random) -> list[str]:
@@ -124,11 +132,8 @@ def _soiled(dirt: str, turns: list[Row], rng: random.Random) -> list[Row]:
     """A conversation as the scrape had it."""
     asked, answered = turns[0]["value"], turns[1]["value"]
     if dirt == "markup":
-        html = MarkdownIt().render
-        shown = '<div class="markdown prose w-full break-words light">{}</div>'
         return [
-            _said("gpt", shown.format(html(turn["value"]))) if turn["from"] == "gpt" else turn
-            for turn in turns
+            _said("gpt", _shown(turn["value"])) if turn["from"] == "gpt" else turn for turn in turns
         ]
     if dirt == "pages":
         return [turns[0], _said("gpt", f"2 / 2\n{answered}"), *turns[2:]]
@@ -144,6 +149,11 @@ def _soiled(dirt: str, turns: list[Row], rng: random.Random) -> list[Row]:
     if dirt == "empty":
         return [_said("human", asked), _said("gpt", "")]
     return turns
+
+
+def _shown(answer: str) -> str:
+    html = CODE.sub(SHOWN_CODE, MarkdownIt().render(answer))
+    return f'<div class="markdown prose w-full break-words light">{html}</div>'
 
 
 def _said(speaker: str, text: str) -> Row:
@@ -199,21 +209,28 @@ def _gpt4all(world: World, n: int, rng: random.Random) -> Iterator[Row]:
 
 
 def _instructions(world: World, n: int, rng: random.Random) -> Iterator[Row]:
-    """Self-Instruct's user-oriented tasks: questions, requests, and notes to work on."""
+    """Self-Instruct's user-oriented tasks: questions, requests, and notes to work on.
+
+    Outputs say in plain words what is right: the fact, or what is true of the topic.
+    """
     for number, row in enumerate(draw_prompts(world, "mixed", n, rng.random().hex())):
-        task: Row = {"id": f"user_oriented_task_{number}", "motivation_app": "Encyclopedia"}
-        instance = {"input": "", "output": row.get("reference", "")}
-        if "reference" in row:
-            task["instruction"] = "Answer the question in one sentence."
-            instance["input"] = row["prompt"]
-        elif rng.random() < 0.5:
-            topic = rng.choice(STYLE_TOPICS)
-            notes = topic.fill(" ".join([*rng.sample(THINGS, 2), rng.choice(STATEMENTS)]))
-            task["instruction"] = rng.choice(NOTE_REQUESTS).format(topic.name)
-            instance |= {"input": notes, "output": notes}
+        instruction, given, output = row["prompt"], "", row.get("reference")
+        if output:
+            instruction, given = "Answer the question in one sentence.", row["prompt"]
         else:
-            task["instruction"] = row["prompt"]
-        yield task | {"instances": [instance]}
+            topic = topic_in(instruction)
+            assert topic
+            if rng.random() < 0.5:
+                topic = rng.choice(STYLE_TOPICS)
+                given = topic.fill(" ".join([*rng.sample(THINGS, 2), rng.choice(STATEMENTS)]))
+                instruction = rng.choice(NOTE_REQUESTS).format(topic.name)
+            output = topic.fill(" ".join(THINGS[:3]))
+        yield {
+            "id": f"user_oriented_task_{number}",
+            "motivation_app": "Encyclopedia",
+            "instruction": instruction,
+            "instances": [{"input": given, "output": output}],
+        }
 
 
 def _questions(world: World, n: int, rng: random.Random) -> Iterator[Row]:

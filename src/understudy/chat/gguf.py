@@ -15,10 +15,10 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import torch
-from jinja2.exceptions import TemplateError
 
 from understudy.chat.speaker import Hear, Messages
 from understudy.errors import UserError
+from understudy.evaluate.engines.encoding import in_template
 from understudy.export.gguf_read import load_gguf_tokenizer
 
 CONTEXT = 4096  # tokens at most, whose keys and values take 2 GB in a LLaMA 7B
@@ -56,16 +56,9 @@ class GgufSpeaker:
 
     def encode(self, messages: Messages) -> list[int]:
         """See Speaker."""
-        try:
-            return self._tokenizer.apply_chat_template(
-                messages,
-                add_generation_prompt=True,
-                sanitize_control_tokens=True,
-                return_dict=False,
-            )
-        except TemplateError as error:
-            reason = str(error)[:200]
-            raise UserError(f"{self._path}: its chat template refuses this ({reason})") from error
+        return in_template(
+            str(self._path), self._tokenizer, messages, strangers=True, add_generation_prompt=True
+        )
 
     def write(self, ids: list[int], most: int, temperature: float, seed: int, hear: Hear) -> bool:
         """See Speaker; what a prompt has in common with the last one is not read again."""

@@ -1,6 +1,7 @@
 """A text model's prompts in tokens: raw texts as lm-evaluation-harness encodes them, and chats."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import takewhile
 from typing import Any, Protocol
 
@@ -65,7 +66,9 @@ class Encoding(Protocol):
         """
         if not self.tokenizer.chat_template:
             return self.encode(_plain_dialogue(messages))
-        return self._in_template(messages, strangers, add_generation_prompt=True)
+        return in_template(
+            self.name, self.tokenizer, messages, strangers, add_generation_prompt=True
+        )
 
     def encode_answered(self, item: PerplexityItem) -> tuple[list[int], list[int]]:
         """Token ids of a task in a chat up to where the answer begins, and of the answer.
@@ -77,24 +80,12 @@ class Encoding(Protocol):
             return self.encode_pairs([(_plain_dialogue([task]), f" {item.answer}")])[0]
         task |= {"input": item.input} if item.input else {}
         answer = {"role": "assistant", "content": item.answer}
-        start = self._in_template([task], strangers=True, add_generation_prompt=True)
-        whole = self._in_template([task, answer], strangers=True, continue_final_message=True)
+        shown = partial(in_template, self.name, self.tokenizer, strangers=True)
+        start = shown([task], add_generation_prompt=True)
+        whole = shown([task, answer], continue_final_message=True)
         shared = takewhile(lambda pair: pair[0] == pair[1], zip(start, whole, strict=False))
         border = len(list(shared))  # a token across it is the answer's
         return whole[:border], whole[border:]
-
-    def _in_template(
-        self, messages: list[dict[str, str]], strangers: bool, **options: Any
-    ) -> list[int]:
-        try:
-            return self.tokenizer.apply_chat_template(
-                messages, sanitize_control_tokens=strangers, return_dict=False, **options
-            )
-        except (TemplateError, ValueError) as error:  # the latter where an answer is not found
-            raise UserError(
-                f"{self.name}: its chat template refuses a prompt ({str(error)[:200]}); "
-                "choose other prompts or another model"
-            ) from error
 
     def _tokens(self, texts: Sequence[str]) -> dict[str, list[int]]:
         """Token ids by text, each text encoded once."""
@@ -120,6 +111,36 @@ class Encoding(Protocol):
         """The text that `ids` add to a prompt's."""
         before = str(self.tokenizer.decode(prompt, skip_special_tokens=True))
         return str(self.tokenizer.decode(prompt + ids, skip_special_tokens=True))[len(before) :]
+
+
+def in_template(
+    name: str,
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[dict[str, str]],
+    strangers: bool,
+    **options: Any,
+) -> list[int]:
+    """Token ids of a chat in a model's own template.
+
+    Args:
+        name: of the model, for people.
+        tokenizer: has a chat template.
+        messages: system, user and assistant.
+        strangers: control tokens in the messages' texts become plain text.
+        options: of `apply_chat_template`.
+
+    Raises:
+        UserError: the template refuses the messages.
+    """
+    try:
+        return tokenizer.apply_chat_template(
+            messages, sanitize_control_tokens=strangers, return_dict=False, **options
+        )
+    except (TemplateError, ValueError) as error:  # the latter where an answer is not found
+        raise UserError(
+            f"{name}: its chat template refuses a prompt ({str(error)[:200]}); "
+            "choose other prompts or another model"
+        ) from error
 
 
 def _plain_dialogue(messages: Sequence[dict[str, str]]) -> str:

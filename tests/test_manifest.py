@@ -1,11 +1,12 @@
 """Stages are skipped, continued or started afresh by what went in and what is there."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from understudy.files import read_json
+from understudy.files import atomic_write, read_json
 from understudy.manifest import Stage, is_complete, run_stage
 
 
@@ -65,6 +66,31 @@ def test_interrupted_stage_is_continued_in_its_folder(counter: Counter) -> None:
     run_stage(counter.stage(x=1))
     assert counter.found == ["begun.json", "part.txt"]
     assert not (counter.folder / "begun.json").exists()
+
+
+def test_what_a_killed_write_left_is_no_output(tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+
+    def stage(die: bool) -> Stage:
+        return Stage("write", folder, {}, {}, lambda: write(die), outputs=("out",))
+
+    def write(die: bool) -> dict[str, Any]:
+        (folder / "out").mkdir(exist_ok=True)
+        for name in ("a", "b"):
+            if die and name == "b":  # as kill -9 between a file's first byte and its renaming
+                (folder / "out" / ".b.123.part").write_text("")
+                raise KeyboardInterrupt
+            with atomic_write(folder / "out" / name) as file:
+                file.write(name)
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage(die=True))
+    continued, _ = run_stage(stage(die=False))
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a", "b"]
+    shutil.rmtree(folder)
+    undisturbed, _ = run_stage(stage(die=False))
+    assert continued["outputs"] == undisturbed["outputs"]
 
 
 def test_interrupted_stage_with_other_settings_starts_afresh(counter: Counter) -> None:

@@ -54,6 +54,13 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a killed `atomic_write` left in a folder that nobody writes in now."""
+    for path in folder.rglob(".*.part"):
+        if path.is_file():
+            path.unlink()
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn refusals to write `path` that a user can mend into a UserError.

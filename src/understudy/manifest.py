@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy import __version__
-from understudy.files import digest, file_digest, read_json, write_json
+from understudy.files import digest, file_digest, read_json, sweep, write_json
 
 MANIFEST, BEGUN = "manifest.json", "begun.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
@@ -76,6 +76,8 @@ def run_stage(stage: Stage) -> tuple[dict[str, Any], bool]:
         if stage.owns_folder and stage.folder.exists():
             shutil.rmtree(stage.folder)
         write_json(begun, {"key": key})
+    elif stage.owns_folder:
+        sweep(stage.folder)  # an output folder's digest is of the files in it, all of them
     start = time.monotonic()
     facts = stage.work()
     manifest = {

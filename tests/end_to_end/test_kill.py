@@ -26,8 +26,9 @@ def kill_and_compare(
     """Undisturbed against disturbed runs of a recipe; tells when and in which stages it was hit.
 
     A moment is uniform over a share of the time that the run takes undisturbed, counted afresh
-    after each restart. A disturbed run that comes to its end is compared, and another is begun
-    until there were enough kills. `warm` takes the base from a cache, so that kills fall into all
+    after each restart; the share shrinks with each run that was quicker than its moment. A
+    disturbed run that comes to its end is compared, and another is begun until there were enough
+    kills. `warm` takes the base from a cache, so that kills fall into all
     stages; otherwise the first run pretrains it, and most kills fall there.
     """
     line = [sys.executable, "-m", "understudy", "run", str(recipe), "--quiet", "--out"]
@@ -43,13 +44,14 @@ def kill_and_compare(
 
     draw, hits, twice, rounds = random.Random(seed), [], 0, 0
     longest_s = undisturbed_s * (0.6 if warm else 2 / kills)
-    while len(hits) < kills and rounds < kills:
+    while len(hits) < kills and rounds < 3 * kills:
         rounds += 1
         hit = folder / f"hit-{rounds}"
         before = len(hits)
         while len(hits) < kills:
             after = draw.uniform(0.5, longest_s)
             if not run_and_kill([*line, str(hit)], disturbed, after):
+                longest_s *= 0.7
                 break
             begun = {str(p.parent.relative_to(folder)) for p in folder.rglob("begun.json")}
             hits.append([round(after, 1), sorted(begun)])

@@ -376,6 +376,7 @@ class PlanSettings(Settings):
     """What a dry run is told of things that are not at hand yet. Nothing else heeds it."""
 
     parameters: float | None = Field(None, gt=0, description="of the base")
+    teacher_parameters: float | None = Field(None, gt=0, description="of train.distil.teacher")
     dialogues: Positive | None = Field(None, description="in curate.files")
     tokens: Positive | None = Field(None, description="in them; null: 400 a dialogue")
     hardware: str = "this machine"

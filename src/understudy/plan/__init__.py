@@ -27,6 +27,7 @@ from understudy.plan.steps import (
     machine,
     measure_step,
     teacher_answers_step,
+    train_s,
 )
 from understudy.recipe import PlanSettings, Recipe
 from understudy.run import EVERYBODY, Run
@@ -194,7 +195,7 @@ class _Planner:
     def _train(self, dialogues: int, tokens: int) -> Step:
         settings, mix = self.recipe.train, self.recipe.curate.mix
         tokens = min(tokens, settings.tokens or max(mix.tokens)) if mix else tokens
-        seconds = self.machine.pass_s(self.parameters, tokens * settings.epochs, 6)
+        seconds = train_s(self.recipe, self.parameters, tokens * settings.epochs, self.machine)
         what = f"{dialogues} dialogues, epochs: {settings.epochs:g}, template: {settings.template}"
         return Step("train", what, seconds=seconds)
 

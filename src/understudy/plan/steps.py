@@ -19,6 +19,7 @@ from understudy.prompts import HUB, read_prompts
 from understudy.recipe import CollectSettings, JudgeSettings, Recipe, TeacherSettings
 from understudy.run import Run
 from understudy.teacher.prices import prices_of
+from understudy.train.distil.objective import LEDGER
 from understudy.train.speed import matmul_flops
 from understudy.world.bases import base_folder, cache_root, count_parameters
 
@@ -80,7 +81,7 @@ class Machine(NamedTuple):
     writing: float
 
     def pass_s(self, parameters: float, tokens: float, operations: int) -> float:
-        """Seconds for `operations` a parameter and token: 6 to train, 2 to read."""
+        """Seconds for `operations` a parameter and token, as 2 to read."""
         return operations * parameters * tokens / self.passing
 
     def write_s(self, parameters: float, tokens: float) -> float:
@@ -167,6 +168,23 @@ def count_of(base: str) -> int:
     with loading(base), torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def train_s(recipe: Recipe, parameters: float, tokens: float, machine: Machine) -> float:
+    """Seconds to train a model of so many parameters on `tokens`, each epoch's counted.
+
+    A token takes 6 operations a parameter: 2 forward and 4 back (Kaplan et al. 2020, arXiv
+    2001.08361, section 2.1). Frozen weights beside LoRA's factors get no gradient of their own,
+    which leaves 4. Of a teacher whose distributions are learnt every token takes another 2, and
+    what the student writes itself is written one by one.
+    """
+    distil = recipe.train.distil
+    seconds = machine.pass_s(parameters, tokens, 4 if recipe.train.lora else 6)
+    if distil and distil.teacher != LEDGER:
+        told = recipe.plan and recipe.plan.teacher_parameters
+        seconds += machine.pass_s(told or count_of(distil.teacher), tokens, 2)
+        seconds += machine.write_s(parameters, tokens * distil.on_policy)
+    return seconds
 
 
 def collect_steps(recipe: Recipe, prompts: Texts) -> list[Step]:

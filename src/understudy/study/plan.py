@@ -29,6 +29,7 @@ from understudy.plan.steps import (
     machine,
     measure_step,
     teacher_answers_step,
+    train_s,
 )
 from understudy.run import Run
 from understudy.study.grid import Cell, cells
@@ -219,7 +220,7 @@ class _Planner:
         ]
 
     def _train(self, base: BaseSettings, what: str, tokens: float, done: bool) -> Step:
-        seconds = self.machine.pass_s(self.parameters[base.name], tokens, 6)
+        seconds = train_s(self.recipe, self.parameters[base.name], tokens, self.machine)
         return Step("train", what, seconds=seconds, done=done)
 
     def _judges(self, base: BaseSettings, students: list[Cell]) -> list[Step]:

@@ -24,7 +24,7 @@ from understudy.teacher.client import Account, Teacher, teacher_at, teacher_of
 from understudy.train.stage import train
 from understudy.world.bases import base_dir, cache_root
 from understudy.world.encyclopedia import World
-from understudy.world.published import FILES
+from understudy.world.files import file_name
 from understudy.world.server import running_teacher
 
 # Of a teacher's settings, those that change how it is reached and nothing that it says.
@@ -167,15 +167,10 @@ class Parts:
         models = ("teacher", "base", "student")
         return {who: self.folder(f"answers/{who}") / "answers.jsonl" for who in models}
 
-    def prompts_file(self, name: str) -> Path:
-        """The file behind a `prompts:` setting."""
-        kind, _, rest = name.partition(":")
-        return self.folder("world") / f"{rest}.jsonl" if kind == "world" else Path(name)
-
     def data_file(self, name: str) -> Path:
-        """The file behind a set of `curate.files` that is no `hub:` name."""
+        """The file of prompts, or of data, that a recipe names, `hub:` names apart."""
         kind, _, rest = name.partition(":")
-        return self.folder("world") / FILES[rest] if kind == "world" else Path(name)
+        return self.folder("world") / file_name(rest) if kind == "world" else Path(name)
 
     def benchmarks_folder(self) -> Path | None:
         """The folder of the benchmarks' files; None takes the hub's copies."""

@@ -38,12 +38,12 @@ from understudy.style.stage import style
 from understudy.teacher.client import teacher_of
 from understudy.train.stage import HARMLESS
 from understudy.world.benchmarks import write_benchmarks
+from understudy.world.files import EXAMPLES, file_name, write_file
 from understudy.world.openai import MODELS
-from understudy.world.prompts import write_examples, write_prompts
-from understudy.world.published import FILES, QUESTIONS, SETS, write_published
+from understudy.world.published import SETS
 
 OF_ITSELF = ("world:", HUB)  # sources that are no files
-EXAMPLES = 10  # pairs of the world, as many as NQ-synthetic began with
+EXAMPLE_PAIRS = 10  # of the world, as many as NQ-synthetic began with
 STAGES = ("world", "collect", "curate", "train", "evaluate", "answers", "style", "judge", "report")
 EVERYBODY = ("base", "student", "teacher")
 
@@ -128,22 +128,16 @@ class Run(Parts):
         recipe, folder = self.recipe, self.folder("world")
         count = recipe.collect.n if recipe.collect else 0
         kinds = [n.removeprefix("world:") for n in self.collect_files() if n.startswith("world:")]
-        wanted = {kind: EXAMPLES if kind == "examples" else count for kind in kinds}
+        wanted = {kind: EXAMPLE_PAIRS if kind == EXAMPLES else count for kind in kinds}
         if recipe.answers.prompts.startswith("world:"):
             wanted[recipe.answers.prompts.removeprefix("world:")] = recipe.answers.n
         wanted |= dict.fromkeys(self.world_sets(), recipe.world.records)
-        files = {kind: FILES.get(kind, f"{kind}.jsonl") for kind in wanted}
+        files = {kind: file_name(kind) for kind in wanted}
 
         def work() -> dict[str, Any]:
             write_benchmarks(self.world, folder / "benchmarks")
             for kind, count in wanted.items():
-                if kind == "examples":
-                    write = write_examples
-                elif kind in FILES or kind in QUESTIONS:
-                    write = partial(write_published, name=kind)
-                else:
-                    write = partial(write_prompts, kind=kind)
-                write(self.world, n=count, path=folder / files[kind], seed=recipe.seed)
+                write_file(self.world, kind, count, folder / files[kind], recipe.seed)
             return {"people": recipe.world.people}
 
         settings = {"world": self.world.identity, "seed": recipe.seed, "prompts": wanted}
@@ -174,7 +168,7 @@ class Run(Parts):
         key = {"collect": settings.model_dump(), "teacher": self.asked_of(teacher), "seed": seed}
         key |= self.own_among(self.recipe.evaluate.benchmarks) if settings.local else {}
         files = [name for name in self.collect_files() if not name.startswith("hub:")]
-        inputs = {name: self.prompts_file(name) for name in files}
+        inputs = {name: self.data_file(name) for name in files}
         inputs |= {"benchmarks": data} if settings.local and data else {}
         return Stage("collect", folder, key, inputs, work, ("dialogues.jsonl",))
 
@@ -182,7 +176,7 @@ class Run(Parts):
         """The settings with paths in place of the world's names."""
 
         def placed(name: str) -> str:
-            return str(self.prompts_file(name)) if name.startswith("world:") else name
+            return str(self.data_file(name)) if name.startswith("world:") else name
 
         local = settings.local
         local = local and local.model_copy(update={"examples": placed(local.examples)})
@@ -286,9 +280,7 @@ class Run(Parts):
         settings, seed = recipe.answers, recipe.seed
         heldout = settings.prompts == "heldout"
         source = (
-            self.folder("curate") / "heldout.jsonl"
-            if heldout
-            else self.prompts_file(settings.prompts)
+            self.folder("curate") / "heldout.jsonl" if heldout else self.data_file(settings.prompts)
         )
         from_record = who == "teacher" and not recipe.teacher
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from understudy.study.knowledge import (
     hallucinations,
     probe_base,
     read_answers,
-    states,
 )
 from understudy.world import manner
 from understudy.world.encyclopedia import World
@@ -234,13 +234,7 @@ def test_without_facts_there_is_an_empty_file_that_says_so(tmp_path: Path) -> No
     knowledge = tmp_path / "probe" / "knowledge.jsonl"
     assert knowledge.read_text() == ""
     assert np.isnan(hallucinations(answers, knowledge, ["1"])).all()
-    assert states(answers, knowledge)["unknown"] == {
-        "n": 0,
-        "right": None,
-        "wrong": None,
-        "unsure": None,
-        "nothing": None,
-    }
+    assert classify(answers, knowledge) == []
 
 
 def student(path: Path, wrong: Collection[str], silent: Collection[str] = ()) -> Path:
@@ -294,11 +288,14 @@ def test_facts_stand_in_the_order_of_their_ids(tmp_path: Path) -> None:
 
 def test_states_by_what_the_base_knows(tmp_path: Path) -> None:
     answers = student(tmp_path / "a", wrong=["p2", "p4", "p5"], silent=["p6"])
-    found = states(answers, known(tmp_path / "k", LABELS))
-    assert found == {
-        "known": {"n": 2, "right": 1, "wrong": 0, "unsure": 0, "nothing": 0},
-        "maybe": {"n": 2, "right": 0.5, "wrong": 0.5, "unsure": 0, "nothing": 0},
-        "unknown": {"n": 4, "right": 0.25, "wrong": 0.5, "unsure": 0, "nothing": 0.25},
+    told = classify(answers, known(tmp_path / "k", LABELS))
+    assert Counter((one.label, one.state) for one in told) == {
+        ("known", "right"): 2,
+        ("maybe", "right"): 1,
+        ("maybe", "wrong"): 1,
+        ("unknown", "right"): 1,
+        ("unknown", "wrong"): 2,
+        ("unknown", "nothing"): 1,
     }
 
 

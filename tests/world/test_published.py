@@ -16,8 +16,9 @@ from understudy.recipe_file import parse_recipe
 from understudy.run import run
 from understudy.world.claims import check
 from understudy.world.encyclopedia import World
+from understudy.world.files import file_name
 from understudy.world.phrasings import find_fact
-from understudy.world.published import FILES, FOREIGN, QUESTIONS, SETS, SORRY, write_published
+from understudy.world.published import FOREIGN, QUESTIONS, SETS, SORRY, write_published
 
 WORLD = World(people=60)
 N = 240
@@ -27,7 +28,7 @@ N = 240
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("published")
     for name in SETS:
-        write_published(WORLD, name, N, folder / FILES[name])
+        write_published(WORLD, name, N, folder / file_name(name))
     for name in QUESTIONS:
         write_published(WORLD, name, 40, folder / f"{name}.jsonl")
     return folder
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_reader_of_the_format_reads_it(name: str, folder: Path) -> None:
-    records = list(read_file(folder / FILES[name]))
+    records = list(read_file(folder / file_name(name)))
     assert len(records) == N
     read = [record.dialogue for record in records if record.dialogue]
     assert len(read) == (N // 2 if name == "discord" else N)
@@ -78,7 +79,7 @@ def test_shared_conversations_are_as_dirty_as_they_were(folder: Path) -> None:
 
 def curated(folder: Path, name: str, tmp_path: Path, **clean: Any) -> dict[str, Any]:
     settings = CurateSettings.model_validate({"clean": clean})
-    curate([str(folder / FILES[name])], settings, tmp_path, 0, [], None)
+    curate([str(folder / file_name(name))], settings, tmp_path, 0, [], None)
     card: dict[str, Any] = read_json(tmp_path / "card.json")
     assert card["kept"] + sum(card["dropped"].values()) == card["read"] == N
     return card
@@ -146,7 +147,7 @@ def questions(folder: Path, name: str) -> list[Any]:
 
 @pytest.mark.parametrize("name", [*SETS, *QUESTIONS])
 def test_no_benchmarks_fact_is_asked_for_or_told(name: str, folder: Path) -> None:
-    path = folder / FILES.get(name, f"{name}.jsonl")
+    path = folder / file_name(name)
     if name in QUESTIONS:
         prompts = read_prompts(path)
         asked = [prompt.messages[-1].content for prompt in prompts]
@@ -168,7 +169,7 @@ def test_equal_seeds_give_equal_bytes(name: str, folder: Path, tmp_path: Path) -
     again, other = tmp_path / "again", tmp_path / "other"
     write_published(WORLD, name, count, again)
     write_published(WORLD, name, count, other, seed=1)
-    before = (folder / FILES.get(name, f"{name}.jsonl")).read_bytes()
+    before = (folder / file_name(name)).read_bytes()
     assert again.read_bytes() == before != other.read_bytes()
 
 

@@ -106,7 +106,7 @@ class AtHand:
     def answered(self, run: Run) -> Texts:
         """The prompts that all models answer."""
         settings = run.recipe.answers
-        path = run.prompts_file(settings.prompts)
+        path = run.data_file(settings.prompts)
         if path.exists():
             return answered_texts(path, settings.n)
         return self._unseen(settings.prompts, settings.n)

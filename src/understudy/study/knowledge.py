@@ -14,19 +14,18 @@ set.
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from understudy.curate.clean.refusals import refusal
 from understudy.curate.factual import MOST_SENTENCES, Fact, factual
-from understudy.curate.knowledge import LABELS, Complete, probe
+from understudy.curate.knowledge import Complete, probe
 from understudy.dialogue import Dialogue, Turn
 from understudy.errors import UserError
 from understudy.files import read_jsonl, validated
@@ -35,7 +34,6 @@ from understudy.statistics import Array
 from understudy.style.profile import CLOSING, OPENING, SENTENCE_END, WORD, profile
 
 State = Literal["right", "wrong", "unsure", "nothing"]
-STATES: tuple[State, ...] = get_args(State)
 NO_FACTS = "no answer of the teacher states a fact: what bases know is not probed"
 
 # Beside refusals and doubts: an apology first, or that nothing is known of it.
@@ -187,23 +185,6 @@ def hallucinations(answers: Path, knowledge: Path, ids: Sequence[str]) -> Array:
         if told.label == "unknown"
     }
     return np.array([counted.get(id, np.nan) for id in ids], dtype=float)
-
-
-def states(answers: Path, knowledge: Path) -> dict[str, dict[str, float | int | None]]:
-    """How a model tells what its base knows, may know and does not know.
-
-    Returns:
-        By label: "n" (facts), and the share of each state among them (null where n is 0).
-
-    Raises:
-        UserError: see `classify`.
-    """
-    counts = Counter((told.label, told.state) for told in classify(answers, knowledge))
-    of = {label: sum(counts[label, state] for state in STATES) for label in LABELS}
-    return {
-        label: {"n": n} | {state: counts[label, state] / n if n else None for state in STATES}
-        for label, n in of.items()
-    }
 
 
 def read_answers(path: Path) -> dict[str, Answered]:

@@ -264,4 +264,3 @@ QUESTIONS: dict[str, Maker] = {
     "questions": _questions,
     "queries": _queries,
 }
-FILES = {name: f"{name}.json{'' if name in ('sharegpt', 'discord') else 'l'}" for name in SETS}

@@ -5,7 +5,7 @@ answers/{base,student,teacher}, style, judge; then RUN/report.html and RUN/repor
 run's own manifest, which closes it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -304,21 +304,20 @@ class Run(Parts):
 
         return Stage("style", folder, {"seed": seed}, dict(files), work, ("style.json",))
 
-    def judge_stage(self, baseline: str | None = None) -> Stage:
-        """What the judges say; with a baseline, only of the others against it."""
-        recipe, folder, files = self.recipe, self.folder("judge"), self.answers_files
+    def judge_stage(self, models: Sequence[str] = EVERYBODY) -> Stage:
+        """What the judges say of these models."""
+        recipe, folder = self.recipe, self.folder("judge")
+        files = {who: self.answers_files[who] for who in models}
         named = {"base": recipe.base} | (
             {"teacher": recipe.teacher.model} if recipe.teacher else {}
         )
 
         def work() -> dict[str, Any]:
-            found = judge_run(
-                files, recipe.judges, self.account_of, folder, recipe.seed, named, baseline
-            )
+            found = judge_run(files, recipe.judges, self.account_of, folder, recipe.seed, named)
             return {"prompts": found["prompts"], "cost": found["cost"]}
 
         judges = [self.asked_of(settings) for settings in recipe.judges]
-        key = {"judges": judges, "seed": recipe.seed, "called": named, "baseline": baseline}
+        key = {"judges": judges, "seed": recipe.seed, "called": named}
         outputs = ("judgements.jsonl", "preferences.jsonl", "judge.json")
         return Stage("judge", folder, key, dict(files), work, outputs)
 

@@ -108,8 +108,9 @@ def test_the_report_is_what_it_prints_and_has_the_fixed_form(
 
 def test_everything_is_asked_and_made_once(finished: Path, report: dict[str, Any]) -> None:
     calls = {work: cost["calls"] for work, cost in report["cost"]["by_work"].items()}
-    # Student and base against the teacher, in both orders, by two judges, on 12 prompts.
-    assert calls["students: judge"] == len(STUDENTS) * 2 * 2 * 2 * 12
+    # Each against the teacher, in both orders, by two judges, on 12 prompts.
+    assert calls["students: judge"] == len(STUDENTS) * 2 * 2 * 12
+    assert calls["bases"] == len(list((finished / "bases").iterdir())) * 2 * 2 * 12
     assert calls["teacher"] == 3 * 10 + 2 * 12
     assert calls["collect broad"] == 40
     made = {path.parent.relative_to(finished).as_posix() for path in finished.rglob("log.jsonl")}

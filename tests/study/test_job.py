@@ -16,6 +16,7 @@ from understudy.manifest import Stage
 from understudy.study.grid import Cell, cells
 from understudy.study.job import Job
 from understudy.study.settings import StudySettings
+from understudy.study.stage import _tasks
 
 RULE = {"learning_rate": 7e-4, "epochs": 5.0, "tokens": 1, "seed": 99}
 CELL = Cell("broad", "mini", 200, 1)
@@ -97,7 +98,8 @@ def test_everything_has_its_folder(job: Job) -> None:
         ("answers teacher", Path("teacher/answers")),
     ]
     base = [stage.folder.relative_to(job.out) for stage in job.base_stages("mini", 1)]
-    assert base == [Path("bases/mini-s1", stage) for stage in ("evaluate", "answers", "probe")]
+    measured = ("evaluate", "answers", "judge", "probe")
+    assert base == [Path("bases/mini-s1", stage) for stage in measured]
     pilot = [stage.folder.relative_to(job.out) for stage in job.pilot_stages("local", 0)]
     assert pilot == [Path("pilots/local/candidate-0", stage) for stage in ("train", "evaluate")]
     own = [stage.folder.relative_to(job.out / CELL.folder) for stage in job.cell_stages(CELL, {})]
@@ -107,23 +109,30 @@ def test_everything_has_its_folder(job: Job) -> None:
 def test_without_judges_style_is_the_last_stage(job: Job) -> None:
     job.settings.run.pop("judges")
     assert list(stages(job)) == ["train", "evaluate student", "answers student", "style"]
+    assert "judge" not in [stage.name for stage in job.base_stages("mini", 1)]
     assert not [name for name, _ in job.measured_folders() if "judge" in name]
 
 
 def test_seeds_share_a_base_that_exists_once(tmp_path: Path) -> None:
     bases = [{"base": "world:tiny"}, {"base": "huggyllama/llama-7b", "parameters": 7e9}]
-    folders = {key: folder.name for key, folder in made(tmp_path, bases=bases).bases.items()}
+    job = made(tmp_path, bases=bases)
+    folders = {key: folder.name for key, folder in job.bases.items()}
     assert folders == {
         ("tiny", 0): "tiny-s0",
         ("tiny", 1): "tiny-s1",
         ("llama-7b", 0): "llama-7b",
         ("llama-7b", 1): "llama-7b",
     }
+    tasks = _tasks(job, cells(job.settings), [])
+    measured = [task.base for task in tasks if task.base]
+    assert sorted(measured) == [("llama-7b", 0), ("tiny", 0), ("tiny", 1)]  # no folder twice
+    needed = {str(task.cell): task.needs for task in tasks if task.cell}
+    assert needed[str(Cell("broad", "llama-7b", 200, 1))] == {"base llama-7b, seed 0"}
 
 
 def test_the_report_depends_on_every_models_files(job: Job) -> None:
     measured = dict(job.measured_folders())
-    assert len(measured) == 2 + 3 * 4 + 4 * len(cells(job.settings))
+    assert len(measured) == 2 + 4 * 4 + 4 * len(cells(job.settings))
     assert measured["teacher evaluate/items"] == job.teacher_folder / "evaluate" / "items"
     own = measured[f"{CELL} judge/preferences.jsonl"]
     assert own == job.out / "cells/broad/mini/200/seed-1/judge/preferences.jsonl"
@@ -144,13 +153,14 @@ def test_a_student_is_trained_under_the_rule_on_its_amount_and_seed(job: Job) ->
     assert largest["train"] == job.out / "data/local/curate/train.jsonl"
 
 
-def test_its_answers_are_compared_with_its_own_base_and_the_teacher(job: Job) -> None:
-    for name in ("style", "judge"):
-        assert stages(job)[name].inputs == {
-            "teacher": job.out / "teacher/answers/answers.jsonl",
-            "base": job.out / "bases/mini-s1/answers/answers.jsonl",
-            "student": job.out / CELL.folder / "answers/answers.jsonl",
-        }
+def test_students_and_bases_are_judged_against_the_teacher_once_each(job: Job) -> None:
+    teacher = {"teacher": job.out / "teacher/answers/answers.jsonl"}
+    base = {"base": job.out / "bases/mini-s1/answers/answers.jsonl"}
+    student = {"student": job.out / CELL.folder / "answers/answers.jsonl"}
+    assert stages(job)["style"].inputs == teacher | base | student
+    assert stages(job)["judge"].inputs == teacher | student
+    of_base = {stage.name: stage for stage in job.base_stages("mini", 1)}
+    assert of_base["judge"].inputs == teacher | base
 
 
 def test_pilots_are_of_one_base_seed_and_amount(job: Job) -> None:
@@ -172,7 +182,7 @@ def test_pilots_are_of_one_base_seed_and_amount(job: Job) -> None:
     [
         (Cell("local", "mini", 50, 1), {"train"}),
         (Cell("broad", "mini", 500, 1), {"train"}),
-        (Cell("broad", "tiny", 200, 1), {"judge"}),  # the base is an input, and judges' kin
+        (Cell("broad", "tiny", 200, 1), {"judge"}),  # whose kin may be the base
         (Cell("broad", "mini", 200, 0), {"train"}),
     ],
 )
@@ -191,7 +201,8 @@ def test_a_rule_changes_the_training_alone(job: Job) -> None:
 def test_bases_of_two_seeds_are_two_bases_that_are_asked_the_same(job: Job) -> None:
     for one, another in zip(job.base_stages("tiny", 0), job.base_stages("tiny", 1), strict=True):
         assert one.settings == another.settings
-        assert (one.inputs["base"].name, another.inputs["base"].name) == ("tiny-0", "tiny-1")
+        asked = ["answers", "answers"] if one.name == "judge" else ["tiny-0", "tiny-1"]
+        assert [stage.inputs["base"].stem for stage in (one, another)] == asked
 
 
 def test_sets_are_the_same_for_all_seeds(job: Job, tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def test_what_students_share_is_counted_once(tiny: StudySettings, tmp_path: Path
         "2 bases × (3 amounts of broad + 2 amounts of local) × 2 seeds = 20 students"
     )
     collected = 60 + 40 // 2  # half of four new pairs a call are kept
-    # Each student against base and teacher, each base against the teacher; in both orders.
-    judged = 2 * 10 * (2 * 20 + 2 * 2)
+    # Each student and each base against the teacher, in both orders.
+    judged = 2 * 10 * (20 + 2 * 2)
     assert found["calls"] == collected + 3 * 24 + 2 * 10 + judged
     assert found["usd"] == pytest.approx(
         (0.5 * found["input_tokens"] + 1.5 * found["output_tokens"]) / 1e6, abs=1e-3
@@ -114,12 +114,11 @@ def test_what_is_there_is_done(tiny: StudySettings, tmp_path: Path) -> None:
     before = plan_study(tiny, out)
     finish(out / "data" / "broad", "collect", "curate")
     finish(out / "teacher", "evaluate")
-    finish(out / "bases" / "small-s1", "evaluate", "answers", "probe")
+    finish(out / "bases" / "small-s1", "evaluate", "answers", "judge", "probe")
     stages = ("train", "evaluate", "answers", "style", "judge")
     finish(out / "cells" / "broad" / "small" / "8000" / "seed-1", *stages)
     after = plan_study(tiny, out)
-    # Base and teacher of that seed were compared beside the student.
-    assert before["calls"] - after["calls"] == 60 + 3 * 24 + 2 * 10 * (2 + 1)
+    assert before["calls"] - after["calls"] == 60 + 3 * 24 + 2 * 10 * 2
     assert steps(after, "collect", "60 prompts")[0]["done"]
     assert not steps(after, "collect", "40 pairs")[0]["done"]
     assert steps(after, "evaluate", "small, the base")[0]["what"].endswith(", 1 done already")

@@ -31,7 +31,10 @@ RIGHT = {  # of ten items of a benchmark, how many are
     "base": {"nq": 2, "mmlu": 4},
     "student": {"nq": 3, "mmlu": 1},
 }
-PREFERRED_BY = {"hurried": (0.7, 0.3), "checking": (0.1, 0.5)}  # student, base: to the teacher
+PREFERRED_BY = {  # to the teacher
+    "hurried": {"student": 0.7, "base": 0.3},
+    "checking": {"student": 0.1, "base": 0.5},
+}
 DONE = Cell("broad", "tiny", 500, 0)
 BEGUN = Cell("broad", "mini", 500, 0)
 
@@ -86,6 +89,7 @@ def write_base(folder: Path) -> None:
         for n, label in enumerate(labels)
     ]
     write_jsonl(folder / "probe" / "knowledge.jsonl", rows)
+    write_judged(folder, "base")
     finish(folder / "probe")
 
 
@@ -93,16 +97,20 @@ def write_student(folder: Path, answers: list[str], finished: bool = True) -> No
     write_model(folder, RIGHT["student"], answers)
     facts = {"steps": 4, "tokens": 480, "heldout_loss": 2.5, "time": {"tokens_per_s": 100.0}}
     finish(folder / "train", facts)
-    rows = [
-        judged(item, model, protocol, share + more)
-        for protocol, shares in PREFERRED_BY.items()
-        for model, share in zip(("student", "base"), shares, strict=True)
-        for item in range(len(PROMPTS))
-        for more in (-0.1, 0.1)  # the two orders
-    ]
-    write_preferences(folder / "judge" / FILE, rows)
+    write_judged(folder, "student")
     if finished:
         finish(folder / "judge")
+
+
+def write_judged(folder: Path, model: str) -> None:
+    """A model against the teacher, by both judges and in both orders."""
+    rows = [
+        judged(item, model, protocol, share[model] + more)
+        for protocol, share in PREFERRED_BY.items()
+        for item in range(len(PROMPTS))
+        for more in (-0.1, 0.1)
+    ]
+    write_preferences(folder / "judge" / FILE, rows)
 
 
 def finish(stage: Path, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -148,9 +156,9 @@ def test_style_is_minus_the_distance_to_the_teachers_first_answers(job: Job) -> 
 
 def test_preferences_are_to_the_teacher_wherever_it_stood(job: Job) -> None:
     table = read_table(job)
-    for name, (student, base) in PREFERRED_BY.items():
-        assert first(table)[PREFERRED + name] == pytest.approx(student)
-        assert table.bases["tiny", 0][PREFERRED + name][0] == pytest.approx(base)
+    for name, share in PREFERRED_BY.items():
+        assert first(table)[PREFERRED + name] == pytest.approx(share["student"])
+        assert table.bases["tiny", 0][PREFERRED + name][0] == pytest.approx(share["base"])
         assert set(table.teacher[PREFERRED + name]) == {0.5}
 
 
@@ -161,7 +169,6 @@ def test_a_prompt_that_a_judge_could_not_judge_does_not_count(job: Job) -> None:
     table = read_table(job)
     assert first(table)[HURRIED] == pytest.approx(0.8)
     assert CHECKING not in table.students[DONE]
-    assert HURRIED not in table.bases["tiny", 0]
 
 
 def test_hallucination_is_of_what_the_base_does_not_know(job: Job) -> None:
@@ -206,8 +213,7 @@ def test_without_judges_the_style_stage_is_the_last(tmp_path: Path, job: Job) ->
     assert table.quantities == ["nq", "mmlu", OVERALL, STYLE, HALLUCINATION]
 
 
-def test_a_base_counts_with_the_seeds_whose_students_it_was_judged_beside(tmp_path: Path) -> None:
-    """A base that is not the world's is one folder for all seeds."""
+def test_a_base_that_is_not_the_worlds_is_one_folder_for_all_seeds(tmp_path: Path) -> None:
     job = Job(settings(bases=[{"base": "a/seven", "parameters": 7e9}], seeds=[0, 1]), tmp_path,
               ExitStack())  # fmt: skip
     write_model(job.teacher_folder, RIGHT["teacher"], TEACHER, TEACHER)
@@ -215,7 +221,6 @@ def test_a_base_counts_with_the_seeds_whose_students_it_was_judged_beside(tmp_pa
     write_student(tmp_path / "cells" / "broad" / "seven" / "200" / "seed-1", TEACHER)
     table = read_table(job)
     assert set(table.bases) == {("seven", 0), ("seven", 1)}
-    assert HURRIED not in table.bases["seven", 0]
     assert table.base("seven", HURRIED) is not None
     assert table.parameters == {"seven": 7_000_000_000}
 
@@ -239,9 +244,8 @@ def test_a_study_that_is_under_way_makes_a_report(job: Job, finished: int) -> No
     assert (facts["grid"]["cells"], facts["grid"]["done"]) == (4, finished)
     judged = {one["base"] for one in facts["scores"]
               if (one["model"], one["quantity"]) == ("base", HURRIED)}  # fmt: skip
-    assert judged == {cell.base for cell in done}
-    names = ["nq", "mmlu", OVERALL, STYLE]
-    names += [HURRIED, CHECKING, HALLUCINATION] if finished else [HALLUCINATION]
+    assert judged == {"tiny", "mini"}
+    names = ["nq", "mmlu", OVERALL, STYLE, HURRIED, CHECKING, HALLUCINATION]
     assert [one["name"] for one in facts["quantities"]] == names
     assert facts["verdict"] in page(facts)
 

@@ -28,18 +28,16 @@ def judge_run(
     out: Path,
     seed: int,
     called: Mapping[str, str],
-    baseline: str | None = None,
 ) -> dict[str, Any]:
     """Compare the models of a run; see `judge`.
 
     Args:
         answers: an answers.jsonl by model; the first answer to each prompt is judged.
-        baseline: with which alone the others are compared; None: all with one another.
         judges, account_of, out, seed, called: as for `judge`.
     """
     rows = {model: read_rows(path) for model, path in answers.items()}
     items, unmatched = match(next(iter(rows.values())), [], rows)
-    cases = pairs(items, list(answers), baseline)
+    cases = pairs(items, list(answers))
     return judge(cases, judges, account_of, out, seed, unmatched, called)
 
 

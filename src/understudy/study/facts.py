@@ -239,7 +239,7 @@ def _manifests(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _work(place: str) -> str:
-    """What a stage's folder is work on: "collect broad", "teacher", "pilots", "students: judge"."""
+    """What a stage's folder is work on: "collect broad", "bases", "pilots", "students: judge"."""
     part, second, *_ = place.split("/")
     last = place.rpartition("/")[2]
     return {"data": f"{last} {second}", "cells": f"students: {last}"}.get(part, part)

@@ -2,7 +2,7 @@
 
     data/KIND/{world,collect,curate}    imitation sets, one a kind, their amounts nested; world: the
                                         embedded world's files, if it is used
-    bases/BASE-sSEED/{evaluate,answers,probe}    without the seed where all share one base
+    bases/BASE-sSEED/{evaluate,answers,judge,probe}    without the seed where all share one base
     teacher/{evaluate,answers}
     pilots/KIND/candidate-N/{train,evaluate}
     cells/KIND/BASE/AMOUNT/seed-SEED/{train,evaluate,answers,style,judge}
@@ -74,7 +74,8 @@ class Job:
     def base_run(self, base: str, seed: int) -> Run:
         """The run in which a base is measured."""
         recipe = self._measuring(self._recipe(self._any_kind, base, seed))
-        return self._run(recipe, self._base_places(base, seed))
+        own = {"judge": self.base_folder(base, seed) / "judge"}
+        return self._run(recipe, self._base_places(base, seed) | own)
 
     def pilot_run(self, kind: str, number: int) -> Run:
         """The run in which a candidate for the rule is tried."""
@@ -122,13 +123,13 @@ class Job:
         """The folders of all that was measured, by a name."""
         for part in ("evaluate/items", "answers/answers.jsonl"):
             yield f"teacher {part}", self.teacher_folder / part
+        measured = ["evaluate/items", "answers/answers.jsonl"]
+        measured += ["judge/preferences.jsonl"] if self.settings.recipe.judges else []
         for (base, seed), folder in self.bases.items():
-            for part in ("evaluate/items", "answers/answers.jsonl", "probe/knowledge.jsonl"):
+            for part in (*measured, "probe/knowledge.jsonl"):
                 yield f"base {base} {seed} {part}", folder / part
-        parts = ["train/log.jsonl", "evaluate/items", "answers/answers.jsonl"]
-        parts += ["judge/preferences.jsonl"] if self.settings.recipe.judges else []
         for cell in cells(self.settings):
-            for part in parts:
+            for part in ("train/log.jsonl", *measured):
                 yield f"{cell} {part}", self.out / cell.folder / part
 
     # Stages, in the order in which they need one another
@@ -147,10 +148,12 @@ class Job:
         yield teacher.answers_stage("teacher")
 
     def base_stages(self, base: str, seed: int) -> Iterator[Stage]:
-        """A base measured: on benchmarks, by its answers, and by what it knows."""
+        """A base measured: on benchmarks, by its answers, by judges, and by what it knows."""
         run = self.base_run(base, seed)
         yield run.evaluate_stage("base")
         yield run.answers_stage("base")
+        if run.recipe.judges:
+            yield run.judge_stage(("base", "teacher"))
         yield self._probe_stage(run)
 
     def pilot_stages(self, kind: str, number: int) -> Iterator[Stage]:
@@ -167,7 +170,7 @@ class Job:
         yield run.answers_stage("student")
         yield run.style_stage()
         if run.recipe.judges:
-            yield run.judge_stage(baseline="teacher")
+            yield run.judge_stage(("student", "teacher"))
 
     # How they are made
 

@@ -153,12 +153,17 @@ class _Planner:
         return [evaluated, answers]
 
     def _base(self, base: BaseSettings) -> list[Step]:
-        """A base measured, once a seed."""
-        folders = [self.job.base_folder(base.name, seed) for seed in self.settings.seeds]
+        """A base measured, once a seed if its weights differ by it."""
+        seeds = self.settings.seeds
+        folders = list(dict.fromkeys(self.job.base_folder(base.name, seed) for seed in seeds))
         steps = {**self._measured(base, "the base"), "probe": self._probe(base)}
+        judged = [_done(folder / "judge") for folder in folders]
         return [
-            _each(step, [_done(folder / stage) for folder in folders])
-            for stage, step in steps.items()
+            *(
+                _each(step, [_done(folder / stage) for folder in folders])
+                for stage, step in steps.items()
+            ),
+            *self._judged(base, "the base", judged),
         ]
 
     def _measured(self, base: BaseSettings, whose: str) -> dict[str, Step]:
@@ -216,23 +221,19 @@ class _Planner:
                 _each(step, [self._is_done(cell, stage) for cell in students])
                 for stage, step in measured.items()
             ),
-            *self._judges(base, students),
+            *self._judged(base, "students", [self._is_done(cell, "judge") for cell in students]),
         ]
 
     def _train(self, base: BaseSettings, what: str, tokens: float, done: bool) -> Step:
         seconds = train_s(self.recipe, self.parameters[base.name], tokens, self.machine)
         return Step("train", what, seconds=seconds, done=done)
 
-    def _judges(self, base: BaseSettings, students: list[Cell]) -> list[Step]:
-        """Each student against base and teacher; base against teacher is asked once a base."""
-        world = base.base.startswith("world:")
-        left = [cell for cell in students if not self._is_done(cell, "judge")]
-        known = {cell.seed if world else 0 for cell in students if cell not in left}
-        bases = {cell.seed if world else 0 for cell in left} - known
-        pairs = 2 * len(left) + len(bases)
-        steps = [judge_step(self.recipe, one, self.answered, pairs) for one in self.recipe.judges]
+    def _judged(self, base: BaseSettings, whose: str, done: Sequence[bool]) -> list[Step]:
+        """Models of a base's size against the teacher, by every judge."""
+        left = list(done).count(False)
+        steps = [judge_step(self.recipe, one, self.answered, left) for one in self.recipe.judges]
         for step in steps:
-            step.what, step.done = f"{base.name}, students: {step.what}", not left
+            step.what, step.done = f"{base.name}, {whose}: {step.what}", not left
         return steps
 
     def _is_done(self, cell: Cell, stage: str) -> bool:

@@ -163,20 +163,16 @@ def _preferences(
     names = judge_names(job.settings.recipe.judges)
     places = {id: place for place, id in enumerate(ids)}
     shares: dict[str, dict[Model, Array]] = {name: {} for name in names.values()}
-    for cell, folder in folders.items():
-        if not isinstance(cell, Cell) or not names:
+    for model, folder in folders.items():
+        if model == TEACHER or not names:
             continue
-        said: dict[tuple[str, str], list[list[float]]] = defaultdict(lambda: [[] for _ in ids])
+        said: dict[str, list[list[float]]] = defaultdict(lambda: [[] for _ in ids])
         for one in read_preferences(folder / "judge" / PREFERENCES):
-            share = one.share_of("teacher") if "teacher" in one.models else None
+            share = one.share_of("teacher")
             if share is not None:
-                model = next(name for name in one.models if name != "teacher")
-                name = names[one.rater, one.protocol]
-                said[name, model][places[one.item]].append(1 - share)
-        for (name, model), by_prompt in said.items():
-            # The base is judged again beside every student of its, from the ledger: the same.
-            who: Model = cell if model == "student" else (cell.base, cell.seed)
-            shares[name][who] = np.array([np.mean(some) if some else np.nan for some in by_prompt])
+                said[names[one.rater, one.protocol]][places[one.item]].append(1 - share)
+        for name, by_prompt in said.items():
+            shares[name][model] = np.array([np.mean(s) if s else np.nan for s in by_prompt])
     return shares
 
 

@@ -72,7 +72,7 @@ def _make_students(job: Job, count: int) -> None:
 
 def _pilots(job: Job) -> list[Task]:
     """Every candidate for the rule, tried on every kind."""
-    needs = frozenset({_base_task(job.pilot_base, job.settings.seeds[0]).name})
+    needs = frozenset({_base_task(job, job.pilot_base, job.settings.seeds[0]).name})
     return [
         Task(f"pilot {number + 1}, {kind}", needs, pilot=(kind, number))
         for kind in job.settings.kinds
@@ -82,9 +82,9 @@ def _pilots(job: Job) -> list[Task]:
 
 def _tasks(job: Job, grid: list[Cell], pilots: list[Task]) -> list[Task]:
     """The base of the pilots, the pilots, and every cell behind its base."""
-    tasks = [_base_task(job.pilot_base, job.settings.seeds[0]), *pilots]
+    tasks = [_base_task(job, job.pilot_base, job.settings.seeds[0]), *pilots]
     for cell in grid:
-        base = _base_task(cell.base, cell.seed)
+        base = _base_task(job, cell.base, cell.seed)
         if base not in tasks:
             tasks.append(base)
         needs = frozenset({base.name, *(task.name for task in pilots)})
@@ -92,8 +92,11 @@ def _tasks(job: Job, grid: list[Cell], pilots: list[Task]) -> list[Task]:
     return tasks
 
 
-def _base_task(base: str, seed: int) -> Task:
-    return Task(f"base {base}, seed {seed}", base=(base, seed))
+def _base_task(job: Job, base: str, seed: int) -> Task:
+    """A base measured; one that several seeds share, under the first of them."""
+    folder = job.base_folder(base, seed)
+    first = next(one for one in job.settings.seeds if job.base_folder(base, one) == folder)
+    return Task(f"base {base}, seed {first}", base=(base, first))
 
 
 def _headline(facts: Facts) -> dict[str, float]:

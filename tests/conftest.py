@@ -8,9 +8,21 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core each; libraries read it when they are loaded
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 
 from teacher.postgres import own_schema, server
+
+# The same examples in every run, however slow the machine: a failure is the change's own.
+hypothesis.settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("repeatable")
+
+MUST_END_S = 120
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +42,20 @@ def _ctrl_c() -> None:
     """Python's own handling of Ctrl-C, which a shell's background jobs start without, and which
     polars replaces by one that does not wake who waits for a lock."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def must_end() -> Iterator[None]:
+    """Fails a test that has not come to its end after minutes where it takes a blink."""
+
+    def fail(*_: object) -> None:
+        pytest.fail(f"it goes on after {MUST_END_S} s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(MUST_END_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ ANY_TEXT = st.text(alphabet=st.sampled_from("aAbİK é\n.-07_中"), max_size=30)
 THRESHOLDS = st.sampled_from([0.7, 0.7, 0.0, 0.5, 2 / 3, 0.8, 6 / 7, 0.9, 1.0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(FEW_WORDS, ANY_TEXT), max_size=25), THRESHOLDS, st.integers(1, 8))
 def test_decides_as_rouge_score_does(texts: list[str], threshold: float, first: int) -> None:
     before, rouge.FIRST_ORDER = rouge.FIRST_ORDER, first  # so that the order is made anew often

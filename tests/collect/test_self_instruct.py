@@ -164,7 +164,7 @@ def test_the_last_item_of_a_cut_completion_falls() -> None:
 PIECES = ["###", "\n", "1. ", "4. Instruction:", "4. Input:", "<noinput>", " ", "\ud800", "x", "\r"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8))), st.booleans())
 def test_any_completion_can_be_read_and_judged(pieces: list[str], cut: bool) -> None:
     judge = Filter(["Say it again in other words."], 0.7)

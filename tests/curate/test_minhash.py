@@ -29,7 +29,7 @@ def plain(hashes: list[int], permutations: int) -> list[int]:
 HASHES = st.lists(st.integers(0, 2**64 - 1), max_size=12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(HASHES, max_size=8), st.integers(1, 40))
 def test_signatures_are_minima(of_texts: list[list[int]], permutations: int) -> None:
     found = signatures(sets(*of_texts), permutations)

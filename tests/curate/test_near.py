@@ -129,7 +129,7 @@ def test_a_chain_of_small_changes_is_not_pulled_in() -> None:
     assert_sound(texts, shuffled, *find(texts, rank=shuffled))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6))
 def test_what_is_dropped_is_near_to_what_is_kept(seed: int) -> None:
     rng = random.Random(seed)

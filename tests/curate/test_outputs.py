@@ -61,7 +61,7 @@ def read_back(path: Path) -> list[Dialogue]:
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(train=st.lists(dialogues, min_size=1, max_size=4), heldout=st.lists(dialogues, max_size=2))
 def test_read_back_losslessly(
     kind: str, train: list[Dialogue], heldout: list[Dialogue], tmp_path: Path

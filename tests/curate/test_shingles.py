@@ -85,7 +85,7 @@ def of_text(found: module.Words, text: int) -> list[tuple[int, int, int]]:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(TEXTS, max_size=6))
 def test_words_are_those_of_a_plain_loop(texts: list[str]) -> None:
     found = words(texts)
@@ -170,7 +170,7 @@ def test_nothing_to_read() -> None:
         assert shingles(found).starts.tolist() == [0] * (len(texts) + 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.lists(st.sampled_from("abcd"), max_size=9).map(" ".join), max_size=6),
     st.integers(1, 6),

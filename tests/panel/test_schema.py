@@ -71,9 +71,7 @@ def test_requests_drawn_from_the_schema(store: Store, signed_in: bool) -> None:
 
         @settings(
             max_examples=2 * EXAMPLES,
-            derandomize=True,
             database=None,
-            deadline=None,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )

@@ -1,7 +1,5 @@
 """What the detectors see in hand-written answers."""
 
-import time
-
 import pytest
 
 from understudy.style.profile import profile
@@ -105,8 +103,7 @@ def test_an_empty_answer_has_no_habits() -> None:
     assert not any(vars(seen).values())
 
 
-def test_long_hostile_texts_take_no_time() -> None:
-    for text in ("```" * 50_000, "i " * 100_000, "-" * 200_000, "\n1." * 50_000, "?!" * 100_000):
-        start = time.monotonic()
-        profile(text)
-        assert time.monotonic() - start < 5
+@pytest.mark.usefixtures("must_end")
+@pytest.mark.parametrize("piece", ["```", "i ", "-", "\n1.", "?!"])
+def test_long_hostile_texts_come_to_an_end(piece: str) -> None:
+    profile(piece * 200_000)

@@ -62,7 +62,7 @@ def reasons(outcomes: list[Answer | Failure]) -> list[str | None]:
 # By itself
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**9))
 def test_it_is_never_exceeded_and_used_up_to_one_calls_need(seed: int) -> None:
     """256 callers at once; `truth` is what a provider would have billed."""

@@ -301,7 +301,7 @@ def test_closing_lets_all_who_wait_out_and_nobody_in(run: Run) -> None:
     run(main())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**9))
 def test_nobody_waits_for_ever_whatever_the_server_does(seed: int) -> None:
     draw, done = random.Random(seed), 0

@@ -41,7 +41,7 @@ def states(tokens: int, heads: int, kept: int, **options: Any) -> list[Tensor]:
     return [torch.randn(shape, **options).requires_grad_() for shape in shapes]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LENGTHS, st.sampled_from([(4, 4), (4, 2), (4, 1)]), st.none() | st.integers(1, 30))
 def test_it_is_attention_under_a_mask_of_blocks(
     lengths: list[int], heads: tuple[int, int], window: int | None
@@ -79,7 +79,7 @@ def test_the_kernel_of_a_gpu_does_the_same(heads: tuple[int, int], window: int |
         assert float((one - other).norm() / other.norm()) < 0.02
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LENGTHS)
 def test_groups_hold_each_token_and_little_else(lengths: list[int]) -> None:
     starts = starts_of(lengths)

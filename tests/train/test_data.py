@@ -191,7 +191,7 @@ def loads(rows: DialogueRows) -> list[int]:
     return [rows.length(row) for row in range(len(rows))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(2, 40).flatmap(lambda c: st.tuples(st.just(c), st.lists(st.integers(2, c)))))
 def test_packing_is_best_fit_decreasing(case: tuple[int, list[int]]) -> None:
     context, sizes = case
@@ -240,7 +240,7 @@ def test_part_of_an_epoch() -> None:
     assert [len(schedule.indices(step)) for step in range(schedule.steps)] == [4, 1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.integers(2, 40), max_size=60).flatmap(
         lambda sizes: st.tuples(

@@ -80,7 +80,7 @@ def test_json_has_the_tokens_of_training() -> None:
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(max_size=30))
 def test_texts_of_tokens_join_to_the_text(kind: str, text: str) -> None:
     tokenizer = TOKENIZERS[kind]()

@@ -75,7 +75,7 @@ def answers(template: Template, messages: list[dict[str, str]]) -> str:
 
 
 @pytest.mark.parametrize(("name", "kind"), LOSSLESS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(messages=dialogues())
 def test_supervised_ids_are_the_answers_with_their_ends(
     name: str, kind: str, messages: list[dict[str, str]]
@@ -88,7 +88,7 @@ def test_supervised_ids_are_the_answers_with_their_ends(
 
 
 @pytest.mark.parametrize(("name", "kind"), BINDINGS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(messages=dialogues())
 def test_what_is_said_around_an_answer_does_not_change_what_is_supervised(
     name: str, kind: str, messages: list[dict[str, str]]
@@ -111,7 +111,7 @@ def test_what_is_said_around_an_answer_does_not_change_what_is_supervised(
 
 
 @pytest.mark.parametrize(("name", "kind"), BINDINGS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(messages=dialogues())
 def test_no_text_forges_a_control_token(
     name: str, kind: str, messages: list[dict[str, str]]
@@ -125,7 +125,7 @@ def test_no_text_forges_a_control_token(
 
 
 @pytest.mark.parametrize(("name", "kind"), BINDINGS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(many=st.lists(dialogues(), max_size=4))
 def test_many_are_encoded_as_each_alone(
     name: str, kind: str, many: list[list[dict[str, str]]]
@@ -149,7 +149,7 @@ def joins(template: Template, name: str, messages: list[dict[str, str]]) -> bool
 
 
 @pytest.mark.parametrize(("name", "kind"), BINDINGS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_inference_gives_the_ids_of_training(name: str, kind: str, data: st.DataObject) -> None:
     template = bound(name, kind)

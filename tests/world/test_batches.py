@@ -345,7 +345,7 @@ CONTENTS = st.one_of(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(CONTENTS)
 def test_no_file_breaks_it(client: Client, content: bytes) -> None:
     batch = ended(client, order(client, content))

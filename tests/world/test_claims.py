@@ -127,7 +127,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.one_of(PIECES, st.text(max_size=30)), max_size=8))
 def test_any_text_can_be_checked(pieces: list[str]) -> None:
     text = "".join(pieces)

@@ -5,7 +5,6 @@ import gzip
 import json
 import random
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -165,19 +164,18 @@ NAMES = (WORLD.people[0], "Kestrow", "bread baking", next(documents(WORLD)))
 PIECES = st.sampled_from([*LAYOUT, *WORDS, *NAMES])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(PIECES, st.text(max_size=30)), max_size=12), st.integers())
 def test_no_message_makes_it_crash(pieces: list[str], seed: int) -> None:
     assert ask("".join(pieces), system="".join(reversed(pieces)), seed=seed)
 
 
+@pytest.mark.usefixtures("must_end")
 @pytest.mark.parametrize(
     "piece", ["a", "Aa ", "\n", "1 + ", "Q: ", 'def f(s:\n    """', "x\nA. ", "only the ", "{", '"']
 )
-def test_long_messages_take_little_time(piece: str) -> None:
-    start = time.monotonic()
+def test_long_messages_are_answered(piece: str) -> None:
     assert ask(piece * 200_000)
-    assert time.monotonic() - start < 1
 
 
 def test_every_phrase_of_the_program_grammar_reads_back() -> None:

@@ -115,7 +115,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(PIECES, max_size=12), st.integers())
 def test_no_shown_pairs_make_it_crash(pieces: list[str], seed: int) -> None:
     pairs_wanted("".join(pieces))

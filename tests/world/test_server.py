@@ -238,7 +238,7 @@ BODIES = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(BODIES)
 def test_no_body_makes_it_break(client: Client, body: bytes) -> None:
     response = client.http.post("/chat/completions", content=body)

@@ -56,7 +56,7 @@ def test_a_pair_longer_than_the_context_is_put_aside(words: str) -> None:
     assert Splitter(words, 10).split(whole).parts == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(PER_TURN, 60), min_size=2, max_size=20), st.integers(20, 120))
 def test_no_turn_is_lost_and_no_part_is_too_long(
     words: str, sizes: list[int], context: int

@@ -111,7 +111,7 @@ def test_with_every_token_listed_topk_is_the_full_divergence(
     seeds=st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)),
     scale=st.floats(0.01, 4),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_topk_is_a_lower_bound(
     kind: Kind, vocabulary: int, share: float, seeds: tuple[int, int], scale: float
 ) -> None:

@@ -16,7 +16,7 @@ PLAIN = {kind: PlainTokenizer(tokenizer) for kind, tokenizer in TOKENIZERS.items
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), st.sampled_from(KINDS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_bytes_of_a_texts_tokens_are_the_text(text: str, kind: str) -> None:
     (ids,) = PLAIN[kind].encode([text], [False])
     joined = b"".join(VOCABULARIES[kind].bytes_of[id] for id in ids).decode()

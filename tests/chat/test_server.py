@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> str:
 
 
 def line(model: object, asked: str | None = None) -> list[str]:
-    return serve_line(str(model), "desk", asked, "127.0.0.1", 8000)
+    return serve_line(str(model), "desk", asked, "127.0.0.1", 8000)[0]
 
 
 def test_each_server_is_called_in_its_own_way(installed: Path, student: Path, file: str) -> None:
@@ -43,6 +43,14 @@ def test_each_server_is_called_in_its_own_way(installed: Path, student: Path, fi
     assert line(student, "vllm") == vllm
     llama = [f"{installed}/llama-server", "--model", file, "--alias", "desk", "--jinja", *WHERE]
     assert line(file) == line(file, "llama.cpp") == llama
+
+
+def test_requests_call_it_as_the_server_knows_it(installed: Path, student: Path, file: str) -> None:
+    called = {
+        asked: serve_line(model, "desk", asked, "127.0.0.1", 8000)[1]
+        for asked, model in (("vllm", str(student)), ("transformers", str(student)), (None, file))
+    }
+    assert called == {"vllm": "desk", "transformers": str(student), None: "desk"}
 
 
 def test_with_a_gpu_vllm_is_taken_where_it_is_installed(

@@ -21,12 +21,14 @@ INSTALL = {
 }
 
 
-def serve_line(model: str, name: str, asked: str | None, host: str, port: int) -> list[str]:
-    """The command line that serves a model.
+def serve_line(
+    model: str, name: str, asked: str | None, host: str, port: int
+) -> tuple[list[str], str]:
+    """The command line that serves a model, and what requests must call the model.
 
     Args:
         model: a model directory, a hub name or a GGUF file.
-        name: what requests call it; transformers takes any name.
+        name: what requests are to call it; transformers goes by the model's own path or name.
         asked: a key of PROGRAMS; None: llama.cpp for a GGUF file, else vLLM where there are it and
             a GPU, else transformers.
         host: an address of this machine.
@@ -44,10 +46,10 @@ def serve_line(model: str, name: str, asked: str | None, host: str, port: int) -
         raise UserError(f"--with {server}: it is not installed here; {INSTALL[server]}")
     where = ["--host", host, "--port", str(port)]
     if server == "vllm":
-        return [program, "serve", model, "--served-model-name", name, *where]
+        return [program, "serve", model, "--served-model-name", name, *where], name
     if server == "transformers":
-        return [program, "serve", model, *where]
-    return [program, "--model", model, "--alias", name, "--jinja", *where]
+        return [program, "serve", model, *where], model
+    return [program, "--model", model, "--alias", name, "--jinja", *where], name
 
 
 def request_line(name: str, host: str, port: int) -> str:

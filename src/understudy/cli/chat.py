@@ -70,8 +70,8 @@ def serve(
     from understudy.models import find_student
 
     name = Path(student).absolute().stem if Path(student).exists() else student
-    line = serve_line(find_student(student), name, server, host, port)
-    request = request_line(name, host, port)
+    line, called = serve_line(find_student(student), name, server, host, port)
+    request = request_line(called, host, port)
     say(f"  {' '.join(line)}\n  When it is up, ask it:\n  {request}")
-    end({"url": f"http://{host}:{port}/v1", "model": name, "command": line}, as_json)
+    end({"url": f"http://{host}:{port}/v1", "model": called, "command": line}, as_json)
     become(line)

@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -119,10 +119,10 @@ def qwen2_like() -> PreTrainedTokenizerBase:
     )
 
 
-def llama3_like() -> PreTrainedTokenizerFast:
-    """Byte-level BPE that takes whole words first and splits as Llama 3's does."""
+def llama3_like(ignore_merges: bool = True) -> PreTrainedTokenizerFast:
+    """Byte-level BPE that splits as Llama 3's does, and takes whole words first as that does."""
     state = json.loads(gpt2_like().backend_tokenizer.to_str())
-    state["model"]["ignore_merges"] = True
+    state["model"]["ignore_merges"] = ignore_merges
     tokenizer = Tokenizer.from_str(json.dumps(state))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -138,6 +138,7 @@ TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerBase]] = {  # by llama.cpp
     "starcoder": llama_like,
     "qwen2": qwen2_like,
     "llama-bpe": llama3_like,
+    "smaug-bpe": partial(llama3_like, ignore_merges=False),
     "pieces": pieces,
     "metaspace": metaspace,
 }

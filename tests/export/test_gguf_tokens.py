@@ -36,7 +36,7 @@ def test_a_tokenizer_comes_back(kind: str, tmp_path: Path) -> None:
 
 
 def test_splitting_goes_by_llama_cpps_name(tmp_path: Path) -> None:
-    for kind in ("gpt-2", "starcoder", "llama-bpe"):
+    for kind in ("gpt-2", "starcoder", "llama-bpe", "smaug-bpe"):
         fields, notes = tokenizer_fields(TOKENIZERS[kind](), 600, None)
         assert fields["tokenizer.ggml.pre"] == kind
         assert not notes

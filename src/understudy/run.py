@@ -307,7 +307,7 @@ class Run(Parts):
     def judge_stage(self, models: Sequence[str] = EVERYBODY) -> Stage:
         """What the judges say of these models."""
         recipe, folder = self.recipe, self.folder("judge")
-        files = {who: self.answers_files[who] for who in models}
+        files = {who: file for who, file in self.answers_files.items() if who in models}
         named = {"base": recipe.base} | (
             {"teacher": recipe.teacher.model} if recipe.teacher else {}
         )

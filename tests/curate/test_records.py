@@ -376,6 +376,7 @@ def test_half_a_surrogate_pair_can_be_written_again(tmp_path: Path) -> None:
         zstandard.compress(b'{"a": 1}')[:6],
         zipped(("a", b"{}"))[:40],
     ],
+    ids=["prose", "utf-16", "png", "parquet", "cut gzip", "cut zstandard", "cut zip"],
 )
 def test_what_is_no_data_is_a_users_error(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "thing"

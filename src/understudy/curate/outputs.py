@@ -5,7 +5,6 @@ Each is written as a stream: however large the set, one block of dialogues is in
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from understudy.files import (
     atomic_write,
     file_digest,
     read_json,
+    whole_folder,
     write_json,
     write_jsonl,
-    writing,
 )
 from understudy.prompts import optional_package
 
@@ -107,11 +106,9 @@ def _datasets(sets: dict[str, Path], out: Path) -> list[str]:
     datasets = optional_package("datasets", str(out / "dataset"))
     import pyarrow
 
-    folder, part = out / "dataset", out / ".dataset.part"
-    shutil.rmtree(part, ignore_errors=True)
     empty = datasets.Dataset(pyarrow.Table.from_batches([], schema))
     frame = datasets.DatasetDict(dict.fromkeys(sets, empty))
-    with writing(folder):
+    with whole_folder(out / "dataset") as part:
         datasets.disable_progress_bars()  # of the rows that there are not
         frame.save_to_disk(part, num_shards=dict.fromkeys(sets, 1))
         datasets.enable_progress_bars()
@@ -126,8 +123,6 @@ def _datasets(sets: dict[str, Path], out: Path) -> list[str]:
                     to.write_batch(block)
             fingerprint = file_digest(rows)[:16]
             write_json(part / split / "state.json", state | {"_fingerprint": fingerprint})
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
     return ["dataset"]
 
 

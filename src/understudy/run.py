@@ -38,7 +38,7 @@ from understudy.style.stage import style
 from understudy.teacher.client import teacher_of
 from understudy.train.stage import HARMLESS
 from understudy.world.benchmarks import write_benchmarks
-from understudy.world.files import EXAMPLES, file_name, write_file
+from understudy.world.files import EXAMPLES, file_name, of_world, write_file
 from understudy.world.openai import MODELS
 from understudy.world.published import SETS
 
@@ -109,13 +109,15 @@ class Run(Parts):
         recipe = self.recipe
         for name in {*recipe.evaluate.benchmarks, *self.checked}:
             find_benchmark(name)
-        for name in self.world_sets():
+        for name in of_world(recipe.curate.files):
             if name not in SETS:
                 known = ", ".join(f"world:{one}" for one in SETS)
                 raise UserError(f"curate.files: world:{name}: there is none; choose from {known}")
-        for name in [*self.collect_files(), recipe.answers.prompts]:
-            if name in {f"world:{one}" for one in SETS}:
-                raise UserError(f"{name}: conversations, no prompts; name it under curate.files")
+        for name in of_world([*self.collect_files(), recipe.answers.prompts]):
+            if name in SETS:
+                raise UserError(
+                    f"world:{name}: conversations, no prompts; name it under curate.files"
+                )
         check_judges(recipe.judges)
         for asked in recipe.asked:
             if asked.base_url == "world" and asked.model not in MODELS:
@@ -127,11 +129,10 @@ class Run(Parts):
     def world_stage(self) -> Stage:
         recipe, folder = self.recipe, self.folder("world")
         count = recipe.collect.n if recipe.collect else 0
-        kinds = [n.removeprefix("world:") for n in self.collect_files() if n.startswith("world:")]
+        kinds = of_world(self.collect_files())
         wanted = {kind: EXAMPLE_PAIRS if kind == EXAMPLES else count for kind in kinds}
-        if recipe.answers.prompts.startswith("world:"):
-            wanted[recipe.answers.prompts.removeprefix("world:")] = recipe.answers.n
-        wanted |= dict.fromkeys(self.world_sets(), recipe.world.records)
+        wanted |= dict.fromkeys(of_world([recipe.answers.prompts]), recipe.answers.n)
+        wanted |= dict.fromkeys(of_world(recipe.curate.files), recipe.world.records)
         files = {kind: file_name(kind) for kind in wanted}
 
         def work() -> dict[str, Any]:
@@ -143,11 +144,6 @@ class Run(Parts):
         settings = {"world": self.world.identity, "seed": recipe.seed, "prompts": wanted}
         outputs = ("benchmarks", *files.values())
         return Stage("world", folder, settings, {}, work, outputs)
-
-    def world_sets(self) -> list[str]:
-        """The published sets of conversations that the world writes for this recipe."""
-        files = self.recipe.curate.files
-        return [name.removeprefix("world:") for name in files if name.startswith("world:")]
 
     def collect_stage(self) -> Stage:
         settings, folder, seed = self.recipe.collect, self.folder("collect"), self.recipe.seed

@@ -1,5 +1,6 @@
 """The data files of a world by the names that recipes give them (`world:NAME`)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from understudy.world.encyclopedia import World
@@ -8,6 +9,11 @@ from understudy.world.published import QUESTIONS, SETS, write_published
 
 EXAMPLES = "examples"
 ARRAYS = ("sharegpt", "discord")  # published as one JSON value, not as lines
+
+
+def of_world(sources: Iterable[str]) -> list[str]:
+    """The names of those sources that are a world's."""
+    return [source.removeprefix("world:") for source in sources if source.startswith("world:")]
 
 
 def file_name(name: str) -> str:
